@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQLite to Arrow to batch. Importing it registers "surglavi" with datasets."""
+
+from .clips import Clip, VideoClip, sample_timestamps
+from .database import DATABASE_NAME, Level
+from .registration import register
+
+__all__ = ["DATABASE_NAME", "Clip", "ClipCollator", "Level", "VideoClip", "sample_timestamps"]
+
+register()
+
+
+def __getattr__(name: str):
+    if name == "ClipCollator":  # the only part that needs torch at import
+        from .collate import ClipCollator
+
+        return ClipCollator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `clip` column: a datasets feature that stores a video's name and an interval, and reads pixels when asked."""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pyarrow as pa
+from datasets.features.features import register_feature
+from datasets.table import array_cast
+
+from ..media import VideoLibrary, decode_frames
+
+if TYPE_CHECKING:
+    import torch
+
+Sampling = Literal["middle", "rand", "uniform"]
+
+
+def sample_timestamps(
+    start_time: float,
+    end_time: float,
+    num_frames: int,
+    sampling: Sampling = "middle",
+    generator: "torch.Generator | None" = None,
+) -> list[float]:
+    """
+    Returns `num_frames` ascending timestamps in seconds within `[start_time, end_time)`, one in each of as many equal
+    segments: its centre ("middle"), a random point of it ("rand", as VindLU trains) or its start ("uniform").
+
+    Raises:
+        ValueError: `num_frames` is below 1, the interval is empty, or `sampling` is none of the three.
+    """
+    import torch
+
+    if num_frames < 1:
+        raise ValueError(f"num_frames={num_frames}, expected at least 1")
+    if not 0 <= start_time < end_time:
+        raise ValueError(f"clip interval [{start_time}, {end_time}) s, expected 0 <= start_time < end_time")
+    if sampling == "middle":
+        offsets = torch.full((num_frames,), 0.5, dtype=torch.float64)
+    elif sampling == "rand":
+        offsets = torch.rand(num_frames, dtype=torch.float64, generator=generator)
+    elif sampling == "uniform":
+        offsets = torch.zeros(num_frames, dtype=torch.float64)
+    else:
+        raise ValueError(f"sampling={sampling!r}, expected one of 'middle', 'rand', 'uniform'")
+    segment = (end_time - start_time) / num_frames
+    return (start_time + (torch.arange(num_frames, dtype=torch.float64) + offsets) * segment).tolist()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """
+    A stretch of a video. Nothing is opened before `frames` is called.
+
+    Args:
+        video_name: Name of the video in the library.
+        start_time: Start in seconds, included.
+        end_time: End in seconds, excluded.
+        video_dir: Root of the video library, the folder that holds `videos/`.
+    """
+
+    video_name: str
+    start_time: float
+    end_time: float
+    video_dir: str
+
+    @cached_property
+    def path(self) -> Path:
+        """Where the video belongs, `<video_dir>/videos/<video_name>/<video_name>.mp4`, there or not."""
+        return VideoLibrary(self.video_dir).video_path(self.video_name)
+
+    @property
+    def available(self) -> bool:
+        """Whether the video is on disk now."""
+        return self.path.is_file()
+
+    def frames(
+        self,
+        num_frames: int = 16,
+        sampling: Sampling = "middle",
+        generator: "torch.Generator | None" = None,
+    ) -> "torch.Tensor":
+        """
+        Returns frames of the clip, in order of time.
+
+        Args:
+            num_frames: How many. The clip is cut into as many equal segments, one frame from each.
+            sampling: `"middle"` takes the centre of a segment, `"rand"` a random point, `"uniform"` its start.
+            generator: Source of randomness for `"rand"`; torch's global one by default.
+
+        Returns:
+            `torch.uint8` tensor of shape `(num_frames, 3, height, width)`, RGB.
+
+        Raises:
+            FileNotFoundError: the video is not on disk.
+            surglavi_hf.media.VideoDecodeError: it cannot be decoded, or ends before the clip.
+            ValueError: an argument or the interval is out of range.
+        """
+        timestamps = sample_timestamps(self.start_time, self.end_time, num_frames, sampling, generator)
+        return decode_frames(self.path, timestamps)
+
+
+@dataclass
+class VideoClip:
+    """
+    Feature type of a column of [`Clip`] values. Arrow holds `{video_name, start_time, end_time}`, never pixels.
+
+    Args:
+        video_dir: Root of the video library the clips are read from. `ds.cast_column("clip", VideoClip(OTHER))`
+            points a table at another disk.
+        decode: With `False` rows hold the stored dictionary instead of a [`Clip`].
+    """
+
+    video_dir: str
+    decode: bool = True
+    id: str | None = field(default=None, repr=False)
+    dtype: ClassVar[str] = "surglavi_hf.data.Clip"
+    pa_type: ClassVar[Any] = pa.struct(
+        {"video_name": pa.string(), "start_time": pa.float64(), "end_time": pa.float64()}
+    )
+    _type: str = field(default="VideoClip", init=False, repr=False)
+
+    def __call__(self) -> pa.DataType:
+        return self.pa_type
+
+    def encode_example(self, value: Clip | dict) -> dict:
+        if isinstance(value, Clip):
+            return {"video_name": value.video_name, "start_time": value.start_time, "end_time": value.end_time}
+        return value
+
+    def decode_example(self, value: dict, token_per_repo_id: dict | None = None) -> Clip:
+        return Clip(**value, video_dir=self.video_dir)
+
+    def cast_storage(self, storage: pa.Array) -> pa.StructArray:
+        return array_cast(storage, self.pa_type)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # datasets marks register_feature as experimental
+    register_feature(VideoClip, "VideoClip")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook into datasets: makes `load_dataset("surglavi", …)` find our builder.
+
+datasets has no plugin entry point and resolves the data_dir of a packaged module by listing every file below it. A
+video library has thousands, so the one class that does this is replaced by a subclass that looks for the database.
+"""
+
+import hashlib
+from pathlib import Path
+
+import datasets.load
+from datasets.data_files import DataFilesDict
+from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+from .database import DATABASE_NAME
+
+DATASET_NAME = "surglavi"
+_MODULE = "surglavi_hf.data.builder"
+
+
+class SurgLaViModuleFactory(datasets.load.PackagedDatasetModuleFactory):
+    """Finds the database of `load_dataset("surglavi")`; leaves every other packaged module to datasets."""
+
+    def get_module(self) -> datasets.load.DatasetModule:
+        if self.name != DATASET_NAME:
+            return super().get_module()
+        if self.data_files is None:
+            if self.data_dir is None:
+                raise ValueError(
+                    f"surglavi needs data_dir, the folder that holds {DATABASE_NAME} and videos/; for example "
+                    f'load_dataset("surglavi", "phase", data_dir="DIR")'
+                )
+            self.data_files = str(Path(self.data_dir).expanduser().resolve() / DATABASE_NAME)
+            if not Path(self.data_files).is_file():
+                raise FileNotFoundError(
+                    f"no database at {self.data_files}; download {DATABASE_NAME} from the Hub dataset "
+                    "aleperez24/SurgLaVi to this place, or name another data_dir"
+                )
+        data_files = DataFilesDict.from_patterns(
+            datasets.load.sanitize_patterns(self.data_files), download_config=self.download_config
+        )
+        module_path, code_hash = _PACKAGED_DATASETS_MODULES[DATASET_NAME]
+        return datasets.load.DatasetModule(
+            module_path, code_hash, {"data_files": data_files, "dataset_name": DATASET_NAME}
+        )
+
+
+def register() -> None:
+    """Makes datasets know "surglavi". Safe to call twice."""
+    folder = Path(__file__).parent
+    # The cache is keyed by the code that fills it.
+    code = b"".join((folder / name).read_bytes() for name in ("builder.py", "clips.py", "database.py"))
+    _PACKAGED_DATASETS_MODULES[DATASET_NAME] = (_MODULE, hashlib.sha256(code).hexdigest())
+    datasets.load.PackagedDatasetModuleFactory = SurgLaViModuleFactory
