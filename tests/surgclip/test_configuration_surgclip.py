@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
+
+import pytest
+from transformers import AutoConfig, BertConfig
+
+from surglavi_hf import SurgCLIPConfig
+
+from .conftest import tiny_config
+
+
+def test_round_trip(tmp_path):
+    config = tiny_config(layout="per_frame", drop_path_rate=0.1)
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert type(loaded) is SurgCLIPConfig and loaded.to_diff_dict() == config.to_diff_dict()
+    assert type(loaded.text_config) is BertConfig and loaded.vision_config.drop_path_rate == 0.1
+
+
+def test_defaults_are_the_released_model():
+    config = SurgCLIPConfig()
+    vision = config.vision_config
+    assert (vision.layout, vision.num_frames, vision.image_size, vision.hidden_size) == ("released", 16, 224, 768)
+    assert (config.projection_dim, config.temperature_init_value) == (256, 0.07)
+
+
+@pytest.mark.parametrize(
+    "vision, message",
+    [
+        ({"layout": "sideways"}, "layout"),
+        ({"attention_type": "joint_space_time"}, "attention_type"),
+        ({"hidden_size": "48"}, "hidden_size"),
+        ({"hidden_size": 50}, "hidden_size=50 is not a multiple of num_attention_heads=4"),
+        ({"image_size": 30}, "image_size=30 is not a multiple of patch_size=8"),
+    ],
+)
+def test_bad_fields_are_named(vision, message):
+    with pytest.raises(Exception, match=message):
+        tiny_config(**vision)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "import surglavi_hf; from transformers import AutoConfig, AutoModel",
+        "from transformers import AutoConfig, AutoModel, AutoProcessor, BertModel; import surglavi_hf",
+        "import surglavi_hf.surgclip.modeling_surgclip; from transformers import AutoConfig, AutoModel",
+        "import surglavi_hf; from transformers import BertModel, AutoModel, AutoConfig",
+    ],
+)
+def test_auto_classes_know_it_whichever_is_imported_first(order, tmp_path):
+    tiny_config().save_pretrained(tmp_path)
+    code = f"{order}; print(type(AutoModel.from_config(AutoConfig.from_pretrained({str(tmp_path)!r}))).__name__)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "SurgCLIPModel", result.stderr

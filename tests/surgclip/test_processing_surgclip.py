@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+import sys
+
+import pytest
+import torch
+from transformers import AutoProcessor, BertTokenizer
+
+from surglavi_hf import SurgCLIPProcessor, SurgCLIPVideoProcessor
+from surglavi_hf.surgclip import clean_caption
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "surgeon", "clip", "##s", "cystic", "duct", "s", "aid"]
+
+
+@pytest.fixture
+def processor():
+    tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(WORDS)})
+    return SurgCLIPProcessor(SurgCLIPVideoProcessor(size={"height": 16, "width": 16}), tokenizer)
+
+
+@pytest.mark.parametrize(
+    "caption, cleaned",
+    [
+        ("The surgeon clips the cystic duct.", "clips the cystic duct"),
+        ("the surgeon stays in lower case", "the surgeon stays in lower case"),
+        ("The surgeon's aid", "s aid"),
+        ('A "quoted" (aside): 3-port/4-port; ~5 #1 *2!?', "a quoted aside 3 port 4 port 5 1 2"),
+        ("two\n lines, and \t  gaps, a\ttab", "two lines and gaps a\ttab"),
+        ("", ""),
+    ],
+)
+def test_clean_caption(caption, cleaned):
+    assert clean_caption(caption) == cleaned
+
+
+def test_cls_and_wordpieces_without_sep(processor):
+    inputs = processor(text=["The surgeon clips the cystic duct.", "duct"])
+    names = [[WORDS[index] for index in row] for row in inputs["input_ids"].tolist()]
+    assert names == [["[CLS]", "clip", "##s", "the", "cystic", "duct"], ["[CLS]", "duct"] + ["[PAD]"] * 4]
+    assert inputs["attention_mask"].tolist() == [[1] * 6, [1, 1, 0, 0, 0, 0]]
+    assert set(inputs) == {"input_ids", "attention_mask"}
+
+
+def test_at_most_77_tokens(processor):
+    assert processor(text="duct " * 200)["input_ids"].shape == (1, 77)
+
+
+def test_cleaning_is_a_saved_setting(processor, tmp_path):
+    raw = SurgCLIPProcessor(processor.video_processor, processor.tokenizer, text_preprocess=False)
+    caption = "The surgeon clips"
+    assert raw(text=caption)["input_ids"].shape[1] == 5 and processor(text=caption)["input_ids"].shape[1] == 3
+    raw.save_pretrained(tmp_path)
+    assert AutoProcessor.from_pretrained(tmp_path).text_preprocess is False
+
+
+def test_auto_processor_without_torchvision(processor, tmp_path):
+    assert "torchvision" not in sys.modules
+    processor.save_pretrained(tmp_path)
+    loaded = AutoProcessor.from_pretrained(tmp_path)
+    clip = torch.randint(0, 256, (3, 3, 20, 30), dtype=torch.uint8)
+    one, two = (each(videos=clip, text="The surgeon clips the duct") for each in (processor, loaded))
+    assert type(loaded) is SurgCLIPProcessor and set(one) == {"pixel_values", "input_ids", "attention_mask"}
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_nothing_to_process(processor):
+    with pytest.raises(ValueError, match="neither videos nor text"):
+        processor()
