@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains SurgCLIP. Example:
+
+accelerate launch -m surglavi_hf.training --data_dir DIR --output_dir OUT --level all --max_steps 1000
+"""
+
+import os
+import sys
+from argparse import RawDescriptionHelpFormatter
+
+from transformers import HfArgumentParser
+
+from ..media import VideoDecodeError
+from .config import TrainingConfig
+from .launch import missing_processes, restart_with
+from .loop import train
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parses the flags and trains; returns the exit status, 1 with one line on standard error where it failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = HfArgumentParser(
+        TrainingConfig,
+        description=__doc__,
+        prog="python -m surglavi_hf.training",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    try:
+        (config,) = parser.parse_args_into_dataclasses(arguments)
+        if (num_processes := missing_processes()) > 1:
+            restart_with(num_processes, arguments)
+        train(config)
+    except (OSError, ValueError, VideoDecodeError) as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model and processor a run starts from."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from tokenizers import normalizers, pre_tokenizers
+from transformers import AutoModel, AutoProcessor, BertTokenizer
+
+from ..surgclip import SurgCLIPConfig, SurgCLIPModel, SurgCLIPProcessor, SurgCLIPVideoProcessor, clean_caption
+
+IMAGE_SIZE = 48
+NUM_FRAMES = 6
+
+
+def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
+    """Returns the SurgCLIP model and processor saved in a folder or under a Hub id."""
+    return AutoModel.from_pretrained(model_name_or_path), AutoProcessor.from_pretrained(model_name_or_path)
+
+
+def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
+    """Returns an untrained SurgCLIP of 1 million parameters with a wordpiece vocabulary learned from `captions`."""
+    tokenizer = learn_tokenizer(captions)
+    hidden = {
+        "hidden_size": 96,
+        "intermediate_size": 384,
+        "num_attention_heads": 4,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "initializer_range": 0.1,  # hidden_size ** -0.5; the 0.02 of BERT and ViT suits a width of 768
+    }
+    config = SurgCLIPConfig(
+        vision_config={
+            **hidden,
+            "layout": "per_frame",
+            "image_size": IMAGE_SIZE,
+            "patch_size": 16,
+            "num_frames": NUM_FRAMES,
+            "num_hidden_layers": 3,
+        },
+        text_config={
+            **hidden,
+            "vocab_size": len(tokenizer),
+            "num_hidden_layers": 2,
+            "max_position_embeddings": 80,
+        },
+        projection_dim=64,
+    )
+    video_processor = SurgCLIPVideoProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, num_frames=NUM_FRAMES)
+    return SurgCLIPModel(config), SurgCLIPProcessor(video_processor, tokenizer)
+
+
+def learn_tokenizer(captions: Iterable[str], vocab_size: int = 8192) -> BertTokenizer:
+    """
+    Returns an uncased BERT tokenizer for `captions`, cleaned as the processor does. Its wordpieces are the letters and
+    the most frequent words: the same on every process and in every run, which a trained WordPiece model is not.
+    """
+    normalizer, pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    counts = Counter(
+        word
+        for caption in captions
+        for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(clean_caption(caption)))
+    )
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    letters = sorted({letter for word in words for letter in word})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *words])
+    return BertTokenizer(vocab={piece: index for index, piece in enumerate(list(pieces)[:vocab_size])})
