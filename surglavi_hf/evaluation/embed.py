@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Embeddings of clips and texts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from ..data import ClipCollator
+
+
+@torch.no_grad()
+def embed_clips(
+    model: Any, processor: Any, dataset: Dataset, batch_size: int = 32, num_workers: int = 0
+) -> torch.Tensor:
+    """
+    Returns the clip embeddings of a SurgLaVi dataset, `torch.float32` of shape `(len(dataset), projection_dim)`, on
+    the CPU. Frames are the centres of equal segments of the clip, as many as the processor says.
+
+    Args:
+        model: Has `get_video_features(pixel_values)`, as [`SurgCLIPModel`]. Put in evaluation mode for the time.
+        processor: A SurgCLIPProcessor.
+        dataset: Rows with a `clip` column.
+        batch_size: Clips a forward pass.
+        num_workers: Processes that decode clips.
+
+    Raises:
+        ValueError: `dataset` is empty.
+        FileNotFoundError, VideoDecodeError: as [`Clip.frames`].
+    """
+    if not len(dataset):
+        raise ValueError("no clips to embed: the dataset is empty; choose another split or level")
+    loader = DataLoader(dataset, batch_size, collate_fn=ClipCollator(processor), num_workers=num_workers)
+    with _evaluating(model):
+        embeds = [
+            model.get_video_features(batch["pixel_values"].to(model.device)).pooler_output.float().cpu()
+            for batch in tqdm(loader, desc="embed clips", unit="batch")
+        ]
+    return torch.cat(embeds)
+
+
+@torch.no_grad()
+def embed_texts(model: Any, processor: Any, texts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
+    """
+    Returns text embeddings, `torch.float32` of shape `(len(texts), projection_dim)`, on the CPU.
+
+    Args:
+        model: Has `get_text_features(input_ids, attention_mask)`, as [`SurgCLIPModel`].
+        processor: A SurgCLIPProcessor.
+        texts: Captions or prompts.
+        batch_size: Texts a forward pass.
+    """
+    embeds = []
+    with _evaluating(model):
+        for start in range(0, len(texts), batch_size):
+            inputs = processor(text=list(texts[start : start + batch_size]), return_tensors="pt").to(model.device)
+            embeds.append(model.get_text_features(**inputs).pooler_output.float().cpu())
+    return torch.cat(embeds)
+
+
+class _evaluating:
+    """Evaluation mode for the time of a `with`."""
+
+    def __init__(self, model: torch.nn.Module):
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.was_training = self.model.training
+        self.model.eval()
+
+    def __exit__(self, *exception) -> None:
+        self.model.train(self.was_training)
