@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports point down only, and every heavy dependency has one owner."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import surglavi_hf
+
+PACKAGE = Path(surglavi_hf.__file__).parent
+# What each room may import of the others.
+ROOMS = {
+    "media": set(),
+    "surgclip": set(),
+    "data": {"media"},
+    "evaluation": {"data"},
+    "training": {"data", "surgclip", "evaluation", "media"},
+}
+OWNERS = {
+    "sqlite3": {"data/database.py", "demo_corpus.py"},  # the demo writes a database
+    "decord": {"media/decode.py"},
+    "av": {"media/decode.py", "demo_drawing.py"},  # and videos
+    "torch.distributed": {"training/loss.py"},
+    "accelerate": {"training/loop.py", "training/launch.py"},
+    "sklearn": {"evaluation/metrics.py"},
+    "matplotlib": {"evaluation/pictures.py"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of the modules a file imports, at its top or inside a function."""
+    package = ["surglavi_hf", *path.relative_to(PACKAGE).parent.parts]
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            module = [*base, *(node.module.split(".") if node.module else [])]
+            names |= {".".join([*module, alias.name]) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports(path):
+    relative = path.relative_to(PACKAGE)
+    names = imported(path)
+    rooms = {name.split(".")[1] for name in names if name.startswith("surglavi_hf.")} & set(ROOMS)
+    if len(relative.parts) > 1:
+        room = relative.parts[0]
+        assert room in ROOMS, f"{room} is a new room: say in DESIGN's words what it may import"
+        assert rooms - {room} <= ROOMS[room]
+        top = {name.split(".")[1] for name in names if name.startswith("surglavi_hf.")} - set(ROOMS)
+        assert not top, f"a room imports the top level: {top}"
+    for library, owners in OWNERS.items():
+        if any(name == library or name.startswith(f"{library}.") for name in names):
+            assert relative.as_posix() in owners, f"{library} belongs to {owners}"
+
+
+def test_the_walk_sees_imports():
+    assert "surglavi_hf.media.VideoLibrary" in imported(PACKAGE / "data" / "clips.py")
+    assert "decord" in imported(PACKAGE / "media" / "decode.py")
+    assert len(FILES) > 25
+
+
+def test_no_pickles_no_shell_no_print():
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not calls & {"os.system", "eval", "exec", "pickle.load", "pickle.loads"}, path
+        if path.name not in ("cli.py", "__main__.py"):
+            assert "print" not in calls, path
