@@ -39,6 +39,10 @@ class SurgLaViModuleFactory(datasets.load.PackagedDatasetModuleFactory):
         data_files = DataFilesDict.from_patterns(
             datasets.load.sanitize_patterns(self.data_files), download_config=self.download_config
         )
+        if list(data_files) != ["train"] or len(data_files["train"]) != 1:
+            raise ValueError(
+                f"surglavi reads one database, found data_files={self.data_files!r}; name a single .db file"
+            )
         module_path, code_hash = _PACKAGED_DATASETS_MODULES[DATASET_NAME]
         return datasets.load.DatasetModule(
             module_path, code_hash, {"data_files": data_files, "dataset_name": DATASET_NAME}

@@ -3,6 +3,7 @@
 
 import os
 from pathlib import Path
+from unicodedata import category
 
 MAX_NAME_BYTES = 200  # leaves room for a suffix within the 255 bytes file systems allow
 
@@ -24,7 +25,7 @@ class VideoLibrary:
         if (
             name in ("", ".", "..")
             or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
-            or any(character in "/\\" or not character.isprintable() for character in name)
+            or any(character in "/\\" or category(character) == "Cc" for character in name)
         ):
             raise ValueError(
                 f"video name {name!r} cannot be a file name, expected 1 to {MAX_NAME_BYTES} bytes without separators "

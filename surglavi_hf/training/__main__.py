@@ -6,7 +6,7 @@ accelerate launch -m surglavi_hf.training --data_dir DIR --output_dir OUT --leve
 
 import os
 import sys
-from argparse import RawDescriptionHelpFormatter
+from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 
 from transformers import HfArgumentParser
 
@@ -16,6 +16,10 @@ from .launch import missing_processes, restart_with
 from .loop import train
 
 
+class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Shows defaults, and the example as it is written."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parses the flags and trains; returns the exit status, 1 with one line on standard error where it failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -23,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         TrainingConfig,
         description=__doc__,
         prog="python -m surglavi_hf.training",
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     try:
         (config,) = parser.parse_args_into_dataclasses(arguments)
@@ -32,9 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
         train(config)
     except (OSError, ValueError, VideoDecodeError) as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    """The message; a DataLoader worker puts its traceback before it."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].split(": ", 1)[-1] if "DataLoader worker" in lines[0] else lines[0]
 
 
 if __name__ == "__main__":

@@ -143,6 +143,13 @@ def test_no_data_dir():
         load_dataset("surglavi")
 
 
+def test_data_files_that_are_not_one_database(database, tmp_path):
+    shutil.copy(database, tmp_path / "other.db")
+    for files in ([str(database), str(tmp_path / "other.db")], {"test": str(database)}):
+        with pytest.raises(ValueError, match="surglavi reads one database"):
+            load_dataset("surglavi", data_files=files)
+
+
 def test_unknown_config(database):
     with pytest.raises(ValueError, match=r"'fase' not found. Available: \['all', 'task', 'step', 'phase'\]"):
         load_dataset("surglavi", "fase", data_dir=str(database.parent))

@@ -14,7 +14,8 @@ def test_names_that_could_leave_the_library_are_refused(tmp_path, name):
         VideoLibrary(tmp_path).video_path(name)
 
 
-def test_longest_name_fits(tmp_path):
-    path = VideoLibrary(tmp_path).video_path("é" * 100)
+@pytest.mark.parametrize("name", ["é" * 100, "Lap. chole\u00a0(no. 3) – part “2”", "..x", "~", "手術"])
+def test_odd_names_are_taken(tmp_path, name):
+    path = VideoLibrary(tmp_path).video_path(name)
     path.parent.mkdir(parents=True)
     path.touch()

@@ -129,6 +129,18 @@ def test_wrong_input_is_one_line_and_status_1(partial, tmp_path, capsys, flags, 
     assert not output_dir.exists()
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_broken_video_is_one_line_and_status_1(partial, tmp_path, capsys, workers):
+    broken = partial / "videos" / "procedure-001" / "procedure-001.mp4"
+    broken.write_bytes(b"\0" * 300)
+    arguments = ["--data_dir", str(partial), "--output_dir", str(tmp_path / "out"), "--max_steps", "1"]
+    arguments += ["--per_device_train_batch_size", "54", "--dataloader_num_workers", workers]
+    assert main(arguments) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and errors[0].startswith(f"error: video {broken} cannot be decoded")
+    assert not (tmp_path / "out" / "model").exists()
+
+
 def test_no_video_on_disk(corpus, tmp_path):
     shutil.copy(corpus / DATABASE_NAME, tmp_path)
     with pytest.raises(FileNotFoundError, match=r"none of the 9 videos of .* is on disk, for example .*\.mp4"):
