@@ -27,7 +27,8 @@ class SurgCLIPVisionConfig(PreTrainedConfig):
             frame axis is time. Released weights need `"released"`.
 
     Raises:
-        ValueError: `hidden_size` is not a multiple of `num_attention_heads`, or `image_size` of `patch_size`.
+        huggingface_hub.errors.StrictDataclassError: a field has another type or value, `hidden_size` is not a multiple
+            of `num_attention_heads`, or `image_size` of `patch_size`. The message names the field.
     """
 
     model_type = "surgclip_vision_model"

@@ -42,14 +42,7 @@ def convert_surgclip_checkpoint(
         )
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise FileExistsError(f"{output_dir} is not empty; name a new folder, or empty this one")
-    try:
-        state_dict = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and torch each raise their own
-        reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"{checkpoint_path} cannot be read as plain weights ({type(error).__name__}: {reason})"
-        ) from error
-
+    state_dict = _read(checkpoint_path)
     model = SurgCLIPModel(config)
     _check_names(checkpoint_path, state_dict, model.state_dict())
     model.load_state_dict(state_dict)
@@ -67,6 +60,14 @@ def convert_surgclip_checkpoint(
         shutil.rmtree(beside, ignore_errors=True)
         raise
     return output_dir
+
+
+def _read(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and torch each raise their own
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise ValueError(f"{path} cannot be read as plain weights ({reason}); download it again") from error
 
 
 def _check_names(path: Path, found: object, expected: dict[str, torch.Tensor]) -> None:

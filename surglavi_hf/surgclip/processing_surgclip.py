@@ -43,7 +43,15 @@ class SurgCLIPProcessor(ProcessorMixin):
         )
         super().__init__(video_processor, tokenizer, **kwargs)
 
-    def __call__(self, videos=None, text: str | list[str] | None = None, return_tensors: str = "pt") -> BatchFeature:
+    def __call__(
+        self,
+        videos=None,
+        text: str | list[str] | None = None,
+        return_tensors: str = "pt",
+        padding: bool | str = True,
+        truncation: bool = True,
+        max_length: int = MAX_TEXT_LENGTH,
+    ) -> BatchFeature:
         """
         Returns the model's inputs.
 
@@ -51,10 +59,12 @@ class SurgCLIPProcessor(ProcessorMixin):
             videos: As [`SurgCLIPVideoProcessor.preprocess`] takes them.
             text: A caption or a list of captions.
             return_tensors: `"pt"` or `"np"`.
+            padding, truncation, max_length: As in any tokenizer; by default padded to the longest caption and cut to
+                77 tokens, as SurgCLIP was trained.
 
         Returns:
             `pixel_values` of shape `(num_videos, num_frames, 3, height, width)` where videos were given; `input_ids`
-            and `attention_mask` of shape `(num_texts, sequence_length)`, at most 77, where text was given.
+            and `attention_mask` of shape `(num_texts, sequence_length)` where text was given.
 
         Raises:
             ValueError: neither videos nor text, or a video that is none.
@@ -71,9 +81,9 @@ class SurgCLIPProcessor(ProcessorMixin):
             inputs.update(
                 self.tokenizer(
                     captions,
-                    padding=True,
-                    truncation=True,
-                    max_length=MAX_TEXT_LENGTH,
+                    padding=padding,
+                    truncation=truncation,
+                    max_length=max_length,
                     return_token_type_ids=False,
                     return_tensors=return_tensors,
                 )

@@ -5,7 +5,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers.feature_extraction_utils import BatchFeature
-from transformers.image_utils import PILImageResampling
 from transformers.video_processing_utils import VideoProcessorMixin
 
 
@@ -23,10 +22,15 @@ class SurgCLIPVideoProcessor(VideoProcessorMixin):
     model_input_names = ["pixel_values"]
     size = {"height": 224, "width": 224}
     num_frames = 16
-    resample = PILImageResampling.BICUBIC
     image_mean = [0.5, 0.5, 0.5]
     image_std = [0.5, 0.5, 0.5]
     rescale_factor = 1 / 255
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(self.size, dict) or set(self.size) != {"height", "width"}:
+            raise ValueError(f'size={self.size!r}, expected {{"height": int, "width": int}} in pixels')
+        self.size = dict(self.size)  # not shared with the class
 
     def preprocess(self, videos, return_tensors: str | None = "pt") -> BatchFeature:
         """
@@ -54,13 +58,11 @@ class SurgCLIPVideoProcessor(VideoProcessorMixin):
         if hasattr(video, "frames"):
             video = video.frames(self.num_frames)
         video = torch.from_numpy(video) if isinstance(video, np.ndarray) else video
-        if (
-            not isinstance(video, torch.Tensor)
-            or video.dtype != torch.uint8
-            or video.shape[1:2] != (3,)
-            or video.ndim != 4
-        ):
-            found = f"{video.dtype} of shape {tuple(video.shape)}" if isinstance(video, torch.Tensor) else type(video)
+        if isinstance(video, str):
+            raise ValueError(f"video is the text {video!r}; pass captions as text=, videos as clips or arrays")
+        is_tensor = isinstance(video, torch.Tensor)
+        if not is_tensor or video.dtype != torch.uint8 or video.ndim != 4 or video.shape[1] != 3:
+            found = f"{video.dtype} of shape {tuple(video.shape)}" if is_tensor else type(video).__name__
             raise ValueError(f"video is {found}, expected uint8 of shape (num_frames, 3, height, width), RGB")
         return video
 

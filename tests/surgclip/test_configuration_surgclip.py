@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, BertConfig
 
 from surglavi_hf import SurgCLIPConfig
@@ -36,7 +37,7 @@ def test_defaults_are_the_released_model():
     ],
 )
 def test_bad_fields_are_named(vision, message):
-    with pytest.raises(Exception, match=message):
+    with pytest.raises(StrictDataclassError, match=message):
         tiny_config(**vision)
 
 

@@ -31,6 +31,7 @@ def golden() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_outputs_of_the_released_code(released, golden, case, attention):
     released.set_attn_implementation(attention)
+    assert released.vision_encoder.model.blocks[0].attn.config._attn_implementation == attention
     inputs = [golden[f"{case}.{name}"] for name in ("pixel_values", "input_ids", "attention_mask")]
     with torch.no_grad():
         outputs = released(*inputs)
@@ -146,6 +147,16 @@ def test_initial_weights(make_model, layout):
     assert zero == (layout == "released")
 
 
+def test_each_tower_has_its_own_initializer_range():
+    config = tiny_config(initializer_range=0.1)
+    config.text_config.initializer_range = 0.03
+    model = SurgCLIPModel(config)
+    block = model.vision_encoder.model.blocks[0]
+    for weight in (block.attn.qkv.weight, block.mlp.fc1.weight, model.vision_encoder.model.patch_embed.proj.weight):
+        assert weight.std().item() == pytest.approx(0.1, rel=0.1)
+    assert model.text_encoder.embeddings.word_embeddings.weight.std().item() == pytest.approx(0.03, rel=0.1)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_save_and_load(make_model, tmp_path, layout):
     model = make_model(layout=layout)
@@ -179,4 +190,5 @@ def test_gradient_checkpointing_changes_no_gradient(make_model):
         model.get_video_features(clip).pooler_output.square().sum().backward()
         gradients.append([p.grad.clone() for p in model.vision_encoder.parameters()])
         model.gradient_checkpointing_enable()
+        assert all(block.gradient_checkpointing for block in model.vision_encoder.model.blocks)
     assert all(torch.allclose(one, two, atol=1e-7) for one, two in zip(*gradients, strict=True))

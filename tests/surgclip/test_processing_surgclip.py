@@ -42,6 +42,11 @@ def test_at_most_77_tokens(processor):
     assert processor(text="duct " * 200)["input_ids"].shape == (1, 77)
 
 
+def test_the_tokenizers_arguments(processor):
+    inputs = processor(text=["duct", "the duct"], padding="max_length", max_length=6, truncation=True)
+    assert inputs["input_ids"].shape == (2, 6)
+
+
 def test_cleaning_is_a_saved_setting(processor, tmp_path):
     raw = SurgCLIPProcessor(processor.video_processor, processor.tokenizer, text_preprocess=False)
     caption = "The surgeon clips"

@@ -42,7 +42,19 @@ def test_objects_with_frames(processor):
     assert processor(Video())["pixel_values"].shape == (1, 5, 3, 48, 40)
 
 
-@pytest.mark.parametrize("video", [torch.rand(2, 3, 8, 8), torch.zeros(2, 8, 8, 3, dtype=torch.uint8), "video.mp4"])
+def test_sizes(processor):
+    processor.size["height"] = 7
+    assert SurgCLIPVideoProcessor().size == {"height": 224, "width": 224}, "shared with the class"
+    with pytest.raises(ValueError, match=r"size=48, expected"):
+        SurgCLIPVideoProcessor(size=48)
+
+
+def test_captions_in_the_place_of_videos(processor):
+    with pytest.raises(ValueError, match=r"'a caption'; pass captions as text="):
+        processor(["a caption"])
+
+
+@pytest.mark.parametrize("video", [torch.rand(2, 3, 8, 8), torch.zeros(2, 8, 8, 3, dtype=torch.uint8), 5])
 def test_what_is_no_video(processor, video):
     with pytest.raises(ValueError, match="expected uint8 of shape"):
         processor(video)
