@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """SQLite to Arrow to batch. Importing it registers "surglavi" with datasets."""
 
+from ..media import VideoDecodeError
+from .builder import split_position
 from .clips import Clip, VideoClip, sample_timestamps
 from .database import DATABASE_NAME, Level
 from .registration import register
 
-__all__ = ["DATABASE_NAME", "Clip", "ClipCollator", "Level", "VideoClip", "sample_timestamps"]
+__all__ = [
+    "DATABASE_NAME",
+    "Clip",
+    "ClipCollator",
+    "Level",
+    "VideoClip",
+    "VideoDecodeError",
+    "sample_timestamps",
+    "split_position",
+]
 
 register()
 

@@ -5,6 +5,7 @@ datasets has no plugin entry point and resolves the data_dir of a packaged modul
 video library has thousands, so the one class that does this is replaced by a subclass that looks for the database.
 """
 
+import glob
 import hashlib
 from pathlib import Path
 
@@ -30,12 +31,13 @@ class SurgLaViModuleFactory(datasets.load.PackagedDatasetModuleFactory):
                     f"surglavi needs data_dir, the folder that holds {DATABASE_NAME} and videos/; for example "
                     f'load_dataset("surglavi", "phase", data_dir="DIR")'
                 )
-            self.data_files = str(Path(self.data_dir).expanduser().resolve() / DATABASE_NAME)
-            if not Path(self.data_files).is_file():
+            path = Path(self.data_dir).expanduser().resolve() / DATABASE_NAME
+            if not path.is_file():
                 raise FileNotFoundError(
-                    f"no database at {self.data_files}; download {DATABASE_NAME} from the Hub dataset "
+                    f"no database at {path}; download {DATABASE_NAME} from the Hub dataset "
                     "aleperez24/SurgLaVi to this place, or name another data_dir"
                 )
+            self.data_files = glob.escape(str(path))  # datasets takes it for a pattern
         data_files = DataFilesDict.from_patterns(
             datasets.load.sanitize_patterns(self.data_files), download_config=self.download_config
         )

@@ -138,6 +138,18 @@ def test_no_database_in_data_dir(tmp_path):
         load_dataset("surglavi", "phase", data_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["a[b]", "a*", "what?", "{a,b}"])
+def test_a_folder_whose_name_looks_like_a_pattern(database, tmp_path, name):
+    """The pattern would match its neighbours."""
+    for folder in (name, "ab", "a", "what1"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(database, tmp_path / name / DATABASE_NAME)
+    for neighbour in ("ab", "a", "what1"):
+        (tmp_path / neighbour / DATABASE_NAME).write_bytes(b"not this one")
+    dataset = load_dataset("surglavi", data_dir=str(tmp_path / name), split="train")
+    assert built_rows(dataset) == reference_rows(database)
+
+
 def test_no_data_dir():
     with pytest.raises(ValueError, match="surglavi needs data_dir"):
         load_dataset("surglavi")
