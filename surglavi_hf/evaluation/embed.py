@@ -9,8 +9,6 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..data import ClipCollator
-
 
 @torch.no_grad()
 def embed_clips(
@@ -28,18 +26,23 @@ def embed_clips(
         num_workers: Processes that decode clips.
 
     Raises:
-        ValueError: `dataset` is empty.
+        ValueError: `dataset` is empty, or an embedding is not finite.
         FileNotFoundError, VideoDecodeError: as [`Clip.frames`].
     """
     if not len(dataset):
         raise ValueError("no clips to embed: the dataset is empty; choose another split or level")
-    loader = DataLoader(dataset, batch_size, collate_fn=ClipCollator(processor), num_workers=num_workers)
+    num_frames = processor.video_processor.num_frames
+
+    def read(rows: list[dict]) -> torch.Tensor:
+        return processor(videos=[row["clip"].frames(num_frames) for row in rows], return_tensors="pt")["pixel_values"]
+
+    loader = DataLoader(dataset.select_columns("clip"), batch_size, collate_fn=read, num_workers=num_workers)
     with _evaluating(model):
         embeds = [
-            model.get_video_features(batch["pixel_values"].to(model.device)).pooler_output.float().cpu()
-            for batch in tqdm(loader, desc="embed clips", unit="batch")
+            model.get_video_features(pixel_values.to(model.device)).pooler_output.float().cpu()
+            for pixel_values in tqdm(loader, desc="embed clips", unit="batch")
         ]
-    return torch.cat(embeds)
+    return _finite(torch.cat(embeds), "clips")
 
 
 @torch.no_grad()
@@ -52,13 +55,25 @@ def embed_texts(model: Any, processor: Any, texts: Sequence[str], batch_size: in
         processor: A SurgCLIPProcessor.
         texts: Captions or prompts.
         batch_size: Texts a forward pass.
+
+    Raises:
+        ValueError: an embedding is not finite.
     """
     embeds = []
     with _evaluating(model):
         for start in range(0, len(texts), batch_size):
             inputs = processor(text=list(texts[start : start + batch_size]), return_tensors="pt").to(model.device)
             embeds.append(model.get_text_features(**inputs).pooler_output.float().cpu())
-    return torch.cat(embeds)
+    return _finite(torch.cat(embeds), "texts")
+
+
+def _finite(embeds: torch.Tensor, what: str) -> torch.Tensor:
+    bad = (~embeds.isfinite()).any(dim=1).sum().item()
+    if bad:
+        raise ValueError(
+            f"the embeddings of {bad} of {len(embeds)} {what} are not finite; the model cannot be evaluated"
+        )
+    return embeds
 
 
 class _evaluating:

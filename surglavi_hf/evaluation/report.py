@@ -16,8 +16,8 @@ class EvalReport:
         benchmark: What was measured on.
         metrics: Values by full name.
         protocol: Every choice the values depend on, by name.
-        predictions: For each clip in order, what was predicted (a class index, or the rank of the true clip).
-        seconds: How long it took.
+        predictions: What was predicted: for each clip in order a class, or for each query the rank of its first match.
+        seconds: How long it took, without embeddings that were given.
     """
 
     benchmark: str
