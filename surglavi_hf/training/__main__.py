@@ -8,9 +8,10 @@ import os
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 
-from ..media import VideoDecodeError
+from ..data import VideoDecodeError
 from .config import TrainingConfig
 from .launch import missing_processes, restart_with
 from .loop import train
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         if (num_processes := missing_processes()) > 1:
             restart_with(num_processes, arguments)
         train(config)
-    except (OSError, ValueError, VideoDecodeError) as error:
+    except (OSError, ValueError, VideoDecodeError, StrictDataclassError) as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"error: {_one_line(error)}", file=sys.stderr)
         return 1
@@ -42,9 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """The message; a DataLoader worker puts its traceback before it."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].split(": ", 1)[-1] if "DataLoader worker" in lines[0] else lines[0]
+    """The message; a DataLoader worker puts its traceback before it, a strict config the name of its validator."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    wrapped = "DataLoader worker" in lines[0] or isinstance(error, StrictDataclassError)
+    return lines[-1].strip().split(": ", 1)[-1] if wrapped else lines[0]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes `accelerate launch --cpu --num_processes N` start N processes.
+"""Makes `accelerate launch --num_processes N` start N processes on a machine without accelerators.
 
 accelerate (1.15) leaves starting several CPU processes to mpirun. Without it the launcher starts one, whatever N, and
 says nothing; the number is only on the launcher's own command line.
@@ -9,6 +9,7 @@ import os
 import sys
 
 import psutil
+import torch
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import str_to_bool
 
@@ -21,12 +22,17 @@ def missing_processes() -> int:
     Returns how many processes the launcher was asked for where it started only this one, else 1.
 
     Raises:
-        ValueError: it was asked for several, but its command line does not say how many.
+        ValueError: it was asked for several, but has a GPU for one alone, or its command line does not say how many.
     """
-    on_cpu = str_to_bool(os.environ.get("ACCELERATE_USE_CPU", "false"))
-    # accelerate's launcher sets MASTER_ADDR only for several processes.
-    if not on_cpu or "MASTER_ADDR" not in os.environ or any(name in os.environ for name in _STARTED_BY):
+    # accelerate's launcher sets ACCELERATE_USE_CPU always, MASTER_ADDR only for several processes.
+    asked_for_several = "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ
+    if not asked_for_several or any(name in os.environ for name in _STARTED_BY):
         return 1
+    if torch.cuda.is_available() and not str_to_bool(os.environ["ACCELERATE_USE_CPU"]):
+        raise ValueError(
+            "accelerate launch was asked for several processes and started one, since there is one GPU; "
+            "use --num_processes 1, or --cpu"
+        )
     command = psutil.Process().parent().cmdline()
     # "accelerate launch …", "accelerate-launch …" or "python -m accelerate.commands.launch …"
     flags = next((command[place + 1 :] for place, word in enumerate(command) if word.endswith("launch")), [])
@@ -41,5 +47,6 @@ def missing_processes() -> int:
 
 def restart_with(num_processes: int, arguments: list[str]) -> None:
     """Replaces this process by torchrun with `num_processes` processes on this machine; does not return."""
+    os.environ["ACCELERATE_USE_CPU"] = "true"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(num_processes)]
     os.execv(sys.executable, [*torchrun, "-m", "surglavi_hf.training", *arguments])

@@ -6,9 +6,7 @@ import json
 import logging
 import math
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,14 +15,14 @@ from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
 from datasets import Dataset, load_dataset
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
 from ..data import ClipCollator
 from .config import TrainingConfig
+from .log import MetricsLog
 from .loss import ContrastiveLoss
 from .sampler import EpochSampler
-from .start import load_model, new_tiny_model
+from .start import start
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +52,8 @@ def train(config: TrainingConfig) -> Path:
     set_seed(config.seed)
     with accelerator.main_process_first():
         dataset = _load_clips(config)
-    if config.model_name_or_path is None:
-        model, processor = new_tiny_model(dataset["caption"])
-    else:
-        model, processor = load_model(config.model_name_or_path)
+    model, processor = start(config.model_name_or_path, dataset["caption"])
+    set_seed(config.seed, device_specific=True)  # from here on for dropout, which must differ between processes
     loader = _make_loader(config, dataset, processor, accelerator.num_processes)
     sampler, collator = loader.sampler, loader.collate_fn
     max_steps = config.max_steps if config.max_steps > 0 else config.num_train_epochs * len(loader)
@@ -72,28 +68,14 @@ def train(config: TrainingConfig) -> Path:
     if accelerator.is_main_process:
         output_dir.mkdir(parents=True, exist_ok=True)
         (output_dir / "training.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
-    log = (output_dir / "metrics.jsonl").open("w", buffering=1) if accelerator.is_main_process else nullcontext()
-    progress = tqdm(total=max_steps, desc="train", unit="step", disable=not accelerator.is_main_process)
-    started = time.perf_counter()
-    with log, progress:
+    with MetricsLog(
+        output_dir / "metrics.jsonl", max_steps, loader.total_batch_size, accelerator.is_main_process
+    ) as log:
         for step, epoch, batch in _batches(loader, sampler, collator, max_steps):
             learning_rate = scheduler.get_last_lr()[0]
             loss, temperature = _update(accelerator, model, loss_function, optimizer, batch, config.max_grad_norm)
             scheduler.step()
-            now = time.perf_counter()
-            if accelerator.is_main_process:
-                metrics = {
-                    "step": step,
-                    "epoch": epoch,
-                    "loss": loss,
-                    "learning_rate": learning_rate,
-                    "temperature": temperature,
-                    "clips_per_second": loader.total_batch_size / (now - started),
-                }
-                log.write(json.dumps(metrics) + "\n")
-                progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
-                progress.update()
-            started = now
+            log.write(loss, step=step, epoch=epoch, learning_rate=learning_rate, temperature=temperature)
     if accelerator.is_main_process:
         _save(accelerator.unwrap_model(model), processor, output_dir / "model")
     accelerator.wait_for_everyone()

@@ -4,8 +4,9 @@
 from collections import Counter
 from collections.abc import Iterable
 
+import torch
 from tokenizers import normalizers, pre_tokenizers
-from transformers import AutoModel, AutoProcessor, BertTokenizer
+from transformers import AutoConfig, AutoModel, AutoProcessor, BertTokenizer, PreTrainedTokenizerFast
 
 from ..surgclip import SurgCLIPConfig, SurgCLIPModel, SurgCLIPProcessor, SurgCLIPVideoProcessor, clean_caption
 
@@ -13,9 +14,29 @@ IMAGE_SIZE = 48
 NUM_FRAMES = 6
 
 
+def start(model_name_or_path: str | None, captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
+    """Returns the model and processor named, or new tiny ones where none is."""
+    return new_tiny_model(captions) if model_name_or_path is None else load_model(model_name_or_path)
+
+
 def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
-    """Returns the SurgCLIP model and processor saved in a folder or under a Hub id."""
-    return AutoModel.from_pretrained(model_name_or_path), AutoProcessor.from_pretrained(model_name_or_path)
+    """
+    Returns the SurgCLIP model and processor saved in a folder or under a Hub id.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is another model, or has no tokenizer, as a folder that was just converted.
+    """
+    config = AutoConfig.from_pretrained(model_name_or_path)
+    if not isinstance(config, SurgCLIPConfig):
+        raise ValueError(f"{model_name_or_path} is a {config.model_type} model, expected a SurgCLIP folder or Hub id")
+    try:
+        processor = AutoProcessor.from_pretrained(model_name_or_path)
+    except (OSError, ValueError):
+        processor = None  # what transformers says then is of sentencepiece
+    if not isinstance(processor, SurgCLIPProcessor):
+        raise ValueError(f"{model_name_or_path} has no tokenizer; save a SurgCLIPProcessor beside the weights")
+    return AutoModel.from_pretrained(model_name_or_path), processor
 
 
 def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
@@ -47,10 +68,13 @@ def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProc
         projection_dim=64,
     )
     video_processor = SurgCLIPVideoProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, num_frames=NUM_FRAMES)
-    return SurgCLIPModel(config), SurgCLIPProcessor(video_processor, tokenizer)
+    model = SurgCLIPModel(config)
+    # As loud as the patches: a time embedding that starts small leaves the order of frames unlearned for long.
+    torch.nn.init.normal_(model.vision_encoder.model.time_embed)
+    return model, SurgCLIPProcessor(video_processor, tokenizer)
 
 
-def learn_tokenizer(captions: Iterable[str], vocab_size: int = 8192) -> BertTokenizer:
+def learn_tokenizer(captions: Iterable[str], vocab_size: int = 8192) -> PreTrainedTokenizerFast:
     """
     Returns an uncased BERT tokenizer for `captions`, cleaned as the processor does. Its wordpieces are the letters and
     the most frequent words: the same on every process and in every run, which a trained WordPiece model is not.
@@ -65,4 +89,6 @@ def learn_tokenizer(captions: Iterable[str], vocab_size: int = 8192) -> BertToke
     letters = sorted({letter for word in words for letter in word})
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *words])
-    return BertTokenizer(vocab={piece: index for index, piece in enumerate(list(pieces)[:vocab_size])})
+    bert = BertTokenizer(vocab={piece: index for index, piece in enumerate(list(pieces)[:vocab_size])})
+    # Not a BertTokenizer, which writes [SEP] again whenever it is loaded, whatever was saved.
+    return PreTrainedTokenizerFast(tokenizer_object=bert.backend_tokenizer, **bert.special_tokens_map)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import psutil
 import pytest
+import torch
 
 from surglavi_hf.training.launch import missing_processes
 
@@ -42,8 +43,18 @@ def test_nothing_is_missing(launched):
     launcher = ["python", "/bin/accelerate", "launch", "--num_processes", "3"]
     assert launched([*launcher, *SCRIPT]) == 1, "started by hand"
     assert launched([*launcher, *SCRIPT], ACCELERATE_USE_CPU="True") == 1, "asked for one"
-    assert launched([*launcher, *SCRIPT], MASTER_ADDR="127.0.0.1") == 1, "on a GPU"
+    assert launched([*launcher, *SCRIPT], MASTER_ADDR="127.0.0.1") == 1, "started by something else"
     assert launched([*launcher, *SCRIPT], **CPU, WORLD_SIZE="3") == 1, "torchrun has started them"
+
+
+def test_without_the_cpu_flag(launched, monkeypatch):
+    launcher = ["python", "/bin/accelerate", "launch", "--num_processes", "3", *SCRIPT]
+    environment = {"ACCELERATE_USE_CPU": "False", "MASTER_ADDR": "127.0.0.1"}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert launched(launcher, **environment) == 3
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ValueError, match=r"started one, .* use --num_processes 1"):
+        launched(launcher, **environment)
 
 
 def test_the_number_is_nowhere(launched):

@@ -39,12 +39,12 @@ def launch(corpus: Path, output_dir: Path, processes: int, *flags: str) -> None:
 @pytest.fixture(scope="module")
 def single(corpus, tmp_path_factory) -> Path:
     output_dir = tmp_path_factory.mktemp("single")
-    launch(corpus, output_dir, 1)
+    launch(corpus, output_dir, 1, "--level", "phase")  # 27 clips, three batches an epoch
     return output_dir
 
 
 def test_two_processes_give_the_losses_of_one(corpus, single, tmp_path):
-    launch(corpus, tmp_path, 2)
+    launch(corpus, tmp_path, 2, "--level", "phase")
     one, two = losses(single), losses(tmp_path)
     assert len(one) == len(two) == STEPS
     assert one == pytest.approx(two, abs=1e-4)
@@ -53,13 +53,14 @@ def test_two_processes_give_the_losses_of_one(corpus, single, tmp_path):
 
 
 def test_workers_do_not_change_the_losses(corpus, single, tmp_path):
-    launch(corpus, tmp_path, 1, "--dataloader_num_workers", "2")
+    launch(corpus, tmp_path, 1, "--level", "phase", "--dataloader_num_workers", "2")
     assert losses(tmp_path) == pytest.approx(losses(single), abs=1e-6)
 
 
 def test_what_is_written(corpus, single):
     metrics = [json.loads(line) for line in (single / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in metrics] == list(range(1, STEPS + 1))
+    assert [line["epoch"] for line in metrics] == [epoch for epoch in range(4) for _ in range(3)]
     assert set(metrics[0]) == {"step", "epoch", "loss", "learning_rate", "temperature", "clips_per_second"}
     rates = [line["learning_rate"] for line in metrics]
     assert rates[0] == 0.0 and max(rates) == pytest.approx(1e-3) and rates[-1] < 1e-4
@@ -118,6 +119,7 @@ def test_missing_videos_are_left_out_and_counted(partial, tmp_path, caplog):
         (["--learning_rate", "-1"], "learning_rate=-1.0, expected"),
         (["--per_device_train_batch_size", "55"], "54 clips to train on, fewer than one batch of 55"),
         (["--model_name_or_path", "./nothing-here"], "nothing-here"),
+        (["--test_fraction", "1.5"], "test_fraction=1.5"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_1(partial, tmp_path, capsys, flags, message):

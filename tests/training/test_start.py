@@ -3,7 +3,9 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
 
 from surglavi_hf.training.start import IMAGE_SIZE, NUM_FRAMES, learn_tokenizer, load_model, new_tiny_model
 
@@ -45,4 +47,22 @@ def test_new_model_takes_what_its_processor_makes(tmp_path):
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     loaded, _ = load_model(str(tmp_path))
+    alone = AutoTokenizer.from_pretrained(tmp_path)
+    assert alone(CAPTIONS[0].lower())["input_ids"][-1] != alone.sep_token_id, "[SEP] is back"
     torch.testing.assert_close(loaded(**inputs).logits_per_video, model.eval()(**inputs).logits_per_video)
+
+
+def test_what_is_no_surgclip_with_its_processor(tmp_path):
+    BertModel(BertConfig(num_hidden_layers=1, hidden_size=12)).save_pretrained(tmp_path / "bert")
+    with pytest.raises(ValueError, match="is a bert model, expected a SurgCLIP"):
+        load_model(str(tmp_path / "bert"))
+    model, processor = new_tiny_model(CAPTIONS)
+    model.save_pretrained(tmp_path / "half")
+    processor.video_processor.save_pretrained(tmp_path / "half")
+    with pytest.raises(ValueError, match="half has no tokenizer; save a SurgCLIPProcessor"):
+        load_model(str(tmp_path / "half"))
+
+
+def test_time_is_as_loud_as_the_patches():
+    model, _ = new_tiny_model(CAPTIONS)
+    assert model.vision_encoder.model.time_embed.std().item() == pytest.approx(1.0, rel=0.1)
