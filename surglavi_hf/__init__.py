@@ -6,7 +6,7 @@ Importing it makes `load_dataset("surglavi", …)` work and registers SurgCLIP w
 
 from importlib import import_module
 
-from . import data, surgclip
+from . import data, media, surgclip
 
 __version__ = "0.1.0"
 
@@ -24,11 +24,13 @@ _ROOMS = {
     "TrainingConfig": "training",
     "train": "training",
 }
-__all__ = ["__version__", "data", "surgclip", *_ROOMS]
+__all__ = ["__version__", "data", "evaluation", "media", "surgclip", "training", *_ROOMS]
 
 
 def __getattr__(name: str):
-    # torch's, transformers' and scikit-learn's parts are imported when a name that needs them is asked for.
+    # What needs transformers' models, accelerate or scikit-learn is imported when it is asked for.
+    if name in ("evaluation", "training"):
+        return import_module(f".{name}", __name__)
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_ROOMS[name]}", __name__), name)

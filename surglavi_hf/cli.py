@@ -30,11 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status, 1 with one line on standard error where it failed."""
     options = build_parser().parse_args(arguments)
     # Imported here, so that --help and a wrong flag answer at once.
-    from .demo import run_demo
-    from .media import VideoDecodeError
+    from .data import VideoDecodeError
 
     try:
+        from .demo import run_demo
+
         run_demo(options.output, options.seed)
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'surglavi-hf[demo]'"
+        print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
+        return 1
     except (OSError, ValueError, VideoDecodeError) as error:
         print(f"surglavi {options.command}: error: {error}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ own look but for the motion pair, whose clips are the same frames in opposite or
 """
 
 import multiprocessing
+import os
 import sqlite3
 import string
 from concurrent.futures import ProcessPoolExecutor
@@ -15,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .data import DATABASE_NAME, Level
-from .data.builder import split_position
+from .data import DATABASE_NAME, Level, split_position
 from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, PAUSE_S, SIZE, TASK_S, TISSUES, Task, write_video
 from .media import VideoLibrary
 
@@ -133,7 +133,7 @@ def write_corpus(
         test = num_train <= number < num_train + num_test
         videos.append((f"procedure-{number + 1:03d}", draw_youtube_id(rng, test), plan_video(rng, test)))
     # Spawned, since forking a process that has started threads (torch's, say) may hang.
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(8, os.cpu_count() or 1), mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs = [
             pool.submit(write_video, library.video_path(name), tasks, [seed, number])
             for number, (name, _, tasks) in enumerate(videos)
@@ -146,44 +146,48 @@ def write_corpus(
         connection.executescript(SCHEMA)
         connection.executemany("INSERT INTO levels VALUES (?, ?)", [(level, level.name.lower()) for level in Level])
         for number, ((name, youtube_id, tasks), duration) in enumerate(zip(videos, durations, strict=True)):
-            silent = number >= num_train + num_test
-            rows = [] if silent else caption_rows(tasks, rng)
-            connection.execute(
-                "INSERT INTO videos(video_id, title, name, url, runtime, year, fps, duration, frame_count, width,"
-                " height, youtube_id, description, procedure_modality, procedure_type, specialty, total_caption_count)"
-                f" VALUES ({', '.join('?' * 17)})",
-                (
-                    number + 1,
-                    f"Drawn procedure {number + 1}",
-                    name,
-                    f"https://www.youtube.com/watch?v={youtube_id}",
-                    f"{int(duration) // 60}:{int(duration) % 60:02d}",
-                    2026,
-                    FPS,
-                    duration,
-                    round(duration * FPS),
-                    SIZE,
-                    SIZE,
-                    youtube_id,
-                    "Drawn by surglavi demo.",
-                    "laparoscopic",
-                    "drawing",
-                    "demo",
-                    len(rows),
-                ),
-            )
-            connection.executemany(
-                f"INSERT INTO captions VALUES (NULL, {', '.join('?' * 10)})",
-                [
-                    (number + 1, name, level, narration, start, end, end - start, surgical, descriptive, caption)
-                    for level, narration, start, end, surgical, descriptive, caption in rows
-                ],
-            )
-            if rows:
-                spoken = " ".join(row[1] for row in rows if row[0] is Level.TASK)
-                connection.execute(
-                    "INSERT INTO transcriptions VALUES (NULL, ?, ?, ?)",
-                    (number + 1, f"transcriptions/{name}.json", spoken),
-                )
+            rows = caption_rows(tasks, rng) if number < num_train + num_test else []
+            _insert(connection, number + 1, name, youtube_id, duration, rows)
     beside.rename(data_dir / DATABASE_NAME)
     return data_dir
+
+
+def _insert(
+    connection: sqlite3.Connection, video_id: int, name: str, youtube_id: str, duration: float, rows: list[tuple]
+) -> None:
+    """Inserts a video with its captions (as `caption_rows` makes them) and its transcription."""
+    video = {
+        "video_id": video_id,
+        "title": f"Drawn procedure {video_id}",
+        "name": name,
+        "url": f"https://www.youtube.com/watch?v={youtube_id}",
+        "runtime": f"{int(duration) // 60}:{int(duration) % 60:02d}",
+        "year": 2026,
+        "fps": FPS,
+        "duration": duration,
+        "frame_count": round(duration * FPS),
+        "width": SIZE,
+        "height": SIZE,
+        "youtube_id": youtube_id,
+        "description": "Drawn by surglavi demo.",
+        "procedure_modality": "laparoscopic",
+        "procedure_type": "drawing",
+        "specialty": "demo",
+        "subject": None,
+        "total_caption_count": len(rows),
+    }
+    connection.execute(
+        f"INSERT INTO videos({', '.join(video)}) VALUES ({', '.join('?' * len(video))})", list(video.values())
+    )
+    connection.executemany(
+        "INSERT INTO captions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (video_id, name, level, narration, start, end, end - start, surgical, descriptive, caption)
+            for level, narration, start, end, surgical, descriptive, caption in rows
+        ],
+    )
+    if rows:
+        spoken = " ".join(row[1] for row in rows if row[0] is Level.TASK)
+        connection.execute(
+            "INSERT INTO transcriptions VALUES (NULL, ?, ?, ?)", (video_id, f"transcriptions/{name}.json", spoken)
+        )

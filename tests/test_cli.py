@@ -28,6 +28,16 @@ def test_wrong_usage(arguments, capsys):
     assert stopped.value.code == 2
 
 
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "surglavi_hf.demo", raising=False)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert main(["demo", "--output", str(tmp_path / "new")]) == 1
+    assert capsys.readouterr().err == (
+        "surglavi demo: error: rich.console is not installed; pip install 'surglavi-hf[demo]'\n"
+    )
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_error_is_one_line_and_status_1(tmp_path):
     (tmp_path / "file").write_text("x")
     command = [sys.executable, "-m", "surglavi_hf.cli", "demo", "--output", str(tmp_path)]
