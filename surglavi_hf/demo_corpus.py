@@ -138,7 +138,11 @@ def write_corpus(
             pool.submit(write_video, library.video_path(name), tasks, [seed, number])
             for number, (name, _, tasks) in enumerate(videos)
         ]
-        durations = [job.result() for job in tqdm(jobs, desc="draw videos", unit="video")]
+        try:
+            durations = [job.result() for job in tqdm(jobs, desc="draw videos", unit="video")]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or all the rest would be drawn before it is heard
+            raise
 
     beside = data_dir / f".{DATABASE_NAME}-unfinished"
     beside.unlink(missing_ok=True)
