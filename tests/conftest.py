@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import shutil
 import tempfile
 
 # Before datasets and huggingface_hub are imported: caches of their own, no network.
@@ -20,6 +21,10 @@ from surglavi_hf.demo_corpus import write_corpus
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
