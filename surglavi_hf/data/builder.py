@@ -2,7 +2,8 @@
 """The datasets builder: `load_dataset("surglavi", level, data_dir=DIR)`."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import datasets
@@ -35,6 +36,16 @@ class SurgLaViConfig(datasets.BuilderConfig):
     validation_fraction: float = 0.0
     test_fraction: float = 0.0
 
+    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+        """An option given at its default is no other dataset: both share one cache."""
+        defaults = {item.name: item.default for item in fields(self)}
+        changed = {
+            name: value
+            for name, value in config_kwargs.items()
+            if name not in SurgLaViConfig.__annotations__ or value != defaults[name]
+        }
+        return super().create_config_id(changed, custom_features=custom_features)
+
     def validate(self) -> None:
         """Raises ValueError where an option is out of range. datasets sets options after construction."""
         if not 0 <= self.min_duration < self.max_duration:
@@ -50,6 +61,7 @@ class SurgLaViConfig(datasets.BuilderConfig):
             )
 
 
+@cache  # asked for every caption of a video
 def split_position(youtube_id: str) -> float:
     """
     Returns a video's fixed place in [0, 1), from a hash of its YouTube id: `test` takes the lowest places, then

@@ -35,6 +35,15 @@ _CAPTIONS = """
 """
 
 
+def require_database(path: Path) -> None:
+    """Raises FileNotFoundError where there is no file at `path`."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no database at {path}; download {DATABASE_NAME} from the Hub dataset aleperez24/SurgLaVi to this place, "
+            "or name another data_dir"
+        )
+
+
 def open_database(path: str | os.PathLike) -> sqlite3.Connection:
     """
     Returns a read-only connection to the SurgLaVi database at `path`.
@@ -44,10 +53,7 @@ def open_database(path: str | os.PathLike) -> sqlite3.Connection:
         ValueError: the file is not SQLite, or lacks one of the published tables.
     """
     path = Path(path).absolute()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no database at {path}; download {DATABASE_NAME} from the Hub dataset aleperez24/SurgLaVi to this place"
-        )
+    require_database(path)
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
         found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -13,7 +13,7 @@ import datasets.load
 from datasets.data_files import DataFilesDict
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-from .database import DATABASE_NAME
+from .database import DATABASE_NAME, require_database
 
 DATASET_NAME = "surglavi"
 _MODULE = "surglavi_hf.data.builder"
@@ -32,11 +32,7 @@ class SurgLaViModuleFactory(datasets.load.PackagedDatasetModuleFactory):
                     f'load_dataset("surglavi", "phase", data_dir="DIR")'
                 )
             path = Path(self.data_dir).expanduser().resolve() / DATABASE_NAME
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"no database at {path}; download {DATABASE_NAME} from the Hub dataset "
-                    "aleperez24/SurgLaVi to this place, or name another data_dir"
-                )
+            require_database(path)
             self.data_files = glob.escape(str(path))  # datasets takes it for a pattern
         data_files = DataFilesDict.from_patterns(
             datasets.load.sanitize_patterns(self.data_files), download_config=self.download_config

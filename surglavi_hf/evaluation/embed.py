@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embeddings of clips and texts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -76,15 +77,12 @@ def _finite(embeds: torch.Tensor, what: str) -> torch.Tensor:
     return embeds
 
 
-class _evaluating:
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode for the time of a `with`."""
-
-    def __init__(self, model: torch.nn.Module):
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.was_training = self.model.training
-        self.model.eval()
-
-    def __exit__(self, *exception) -> None:
-        self.model.train(self.was_training)
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -93,7 +93,8 @@ def _load_clips(config: TrainingConfig) -> Dataset:
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
     )
-    clips = {clip.video_name: clip for clip in dataset["clip"]}
+    names = list(dataset["video_name"])
+    clips = {name: dataset[row]["clip"] for name, row in dict(zip(names, range(len(names)), strict=True)).items()}
     missing = {name for name, clip in clips.items() if not clip.available}
     if len(missing) == len(clips):
         example = f", for example {next(iter(clips.values())).path}" if clips else ""
@@ -102,7 +103,7 @@ def _load_clips(config: TrainingConfig) -> Dataset:
         )
     if not missing:
         return dataset
-    kept = [index for index, name in enumerate(dataset["video_name"]) if name not in missing]
+    kept = [index for index, name in enumerate(names) if name not in missing]
     left_out = len(dataset) - len(kept)
     logger.warning("%d of %d clips left out: %d videos are not on disk", left_out, len(dataset), len(missing))
     return dataset.select(kept)

@@ -104,6 +104,14 @@ def test_all_is_the_default_and_data_files_works(database):
     assert {default[index]["clip"].video_dir for index in range(3)} == {str(database.parent)}
 
 
+def test_an_option_given_at_its_default_shares_the_cache(database):
+    plain, given, other = (
+        load_dataset("surglavi", "task", data_dir=str(database.parent), split="train", **options).cache_files
+        for options in ({}, {"filter_pairs": True, "max_duration": 500, "test_fraction": 0.0}, {"filter_pairs": False})
+    )
+    assert plain == given != other
+
+
 def test_level_is_a_class_label(database):
     dataset = load_dataset("surglavi", data_dir=str(database.parent), split="train")
     assert tuple(dataset.features["level"].names) == LEVELS
