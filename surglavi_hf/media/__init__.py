@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pixels on disk: where videos lie and how their frames are decoded. Knows nothing of captions."""
 
-from .decode import VideoDecodeError, decode_frames
-from .library import VideoLibrary
+from .decode import PastEndError, VideoDecodeError, decode_frames
+from .library import VideoLibrary, is_file_name
 
-__all__ = ["VideoDecodeError", "VideoLibrary", "decode_frames"]
+__all__ = ["PastEndError", "VideoDecodeError", "VideoLibrary", "decode_frames", "is_file_name"]

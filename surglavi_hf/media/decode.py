@@ -19,6 +19,17 @@ class VideoDecodeError(RuntimeError):
     """A video file that cannot be read, or not at the asked time. The message names the file."""
 
 
+class PastEndError(VideoDecodeError):
+    """A frame was asked for after the end of a video, which is `end` seconds from its start."""
+
+    def __init__(self, message: str, end: float):
+        super().__init__(message)
+        self.end = end
+
+    def __reduce__(self) -> tuple:  # it crosses from a DataLoader's worker
+        return type(self), (str(self), self.end)
+
+
 def decode_frames(path: str | os.PathLike, timestamps: Sequence[float]) -> torch.Tensor:
     """
     Returns the frames on screen at `timestamps`: for each the last frame that starts at or before it.
@@ -34,7 +45,8 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float]) -> torch
     Raises:
         FileNotFoundError: `path` is not a file.
         ValueError: `timestamps` is empty, or one is negative or not finite.
-        VideoDecodeError: no decoder can read the file, or a timestamp is further past its end.
+        PastEndError: a timestamp is further past the end.
+        VideoDecodeError: no decoder can read the file.
     """
     path = os.fspath(path)
     times = np.asarray(timestamps, dtype=np.float64)
@@ -67,9 +79,10 @@ def _first_line(error: Exception) -> str:
 
 def _check_end(path: str, times: np.ndarray, end: float) -> None:
     if times.max() > end + END_TOLERANCE_S:
-        raise VideoDecodeError(
+        raise PastEndError(
             f"video {path} ends at {end:.3f} s, but its frame at {times.max():.3f} s was asked for; "
-            "correct the interval, or download the video again if it was cut short"
+            "correct the interval, or download the video again if it was cut short",
+            end,
         )
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import importlib.util
+import pickle
 
 import av
 import numpy as np
 import pytest
 import torch
 
-from surglavi_hf.media import VideoDecodeError, decode, decode_frames
+from surglavi_hf.media import PastEndError, VideoDecodeError, decode, decode_frames
 
 from ..conftest import shown
 
@@ -49,9 +50,11 @@ def test_any_order_and_repeats(tmp_path, write_video, backend):
 def test_past_the_end(tmp_path, write_video, backend):
     video = write_video(tmp_path / "v.mp4", [0.0, 0.1, 0.2])
     assert shown(decode_frames(video, [1.1])) == [2]
-    with pytest.raises(VideoDecodeError, match=r"v\.mp4 ends at 0\.\d+ s, .* 7\.000 s") as caught:
+    with pytest.raises(PastEndError, match=r"v\.mp4 ends at 0\.\d+ s, .* 7\.000 s") as caught:
         decode_frames(video, [0.0, 7.0])
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and 0.2 <= caught.value.end <= 0.5
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.end) == (str(caught.value), caught.value.end)
 
 
 @pytest.mark.parametrize("timestamps", [[], [-0.1], [float("nan")], [float("inf")], [[0.0]]])
