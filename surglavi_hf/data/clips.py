@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `clip` column: a datasets feature that stores a video's name and an interval, and reads pixels when asked."""
 
+import base64
+import html
+import io
+import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -10,13 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pyarrow as pa
 from datasets.features.features import register_feature
 from datasets.table import array_cast
+from PIL import Image
 
-from ..media import VideoLibrary, decode_frames
+from ..media import PastEndError, VideoDecodeError, VideoLibrary, decode_frames, is_file_name
 
 if TYPE_CHECKING:
     import torch
 
 Sampling = Literal["middle", "rand", "uniform"]
+
+_STRIP_FRAMES, _STRIP_HEIGHT = 8, 96
 
 
 def sample_timestamps(
@@ -51,10 +58,13 @@ def sample_timestamps(
     return (start_time + (torch.arange(num_frames, dtype=torch.float64) + offsets) * segment).tolist()
 
 
-@dataclass(frozen=True)
-class Clip:
+@dataclass(frozen=True, eq=False)
+class Clip(bytes):
     """
     A stretch of a video. Nothing is opened before `frames` is called.
+
+    It is a `bytes`, the JSON of what Arrow stores, because that is what the formatters of datasets, the collation of
+    torch and pyarrow hand through as it is; another object they refuse or turn into tensors.
 
     Args:
         video_name: Name of the video in the library.
@@ -68,6 +78,25 @@ class Clip:
     end_time: float
     video_dir: str
 
+    def __new__(cls, video_name: str, start_time: float, end_time: float, video_dir: str) -> "Clip":
+        stored = {"video_name": video_name, "start_time": start_time, "end_time": end_time}
+        return super().__new__(cls, json.dumps(stored).encode())
+
+    def __getnewargs__(self) -> tuple:
+        return astuple(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clip) and astuple(self) == astuple(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(astuple(self))
+
+    def __str__(self) -> str:
+        return repr(self)
+
     @cached_property
     def path(self) -> Path:
         """Where the video belongs, `<video_dir>/videos/<video_name>/<video_name>.mp4`, there or not."""
@@ -75,8 +104,8 @@ class Clip:
 
     @property
     def available(self) -> bool:
-        """Whether the video is on disk now."""
-        return self.path.is_file()
+        """Whether the video is on disk now; never for a name that cannot be a file's."""
+        return is_file_name(self.video_name) and self.path.is_file()
 
     def frames(
         self,
@@ -85,7 +114,7 @@ class Clip:
         generator: "torch.Generator | None" = None,
     ) -> "torch.Tensor":
         """
-        Returns frames of the clip, in order of time.
+        Returns frames of the clip, in order of time. A clip that ends after its video ends with it.
 
         Args:
             num_frames: How many. The clip is cut into as many equal segments, one frame from each.
@@ -97,11 +126,35 @@ class Clip:
 
         Raises:
             FileNotFoundError: the video is not on disk.
-            surglavi_hf.media.VideoDecodeError: it cannot be decoded, or ends before the clip.
-            ValueError: an argument or the interval is out of range.
+            surglavi_hf.media.VideoDecodeError: it cannot be decoded, or ends before the clip starts.
+            ValueError: an argument, the interval or the video's name is out of range.
         """
         timestamps = sample_timestamps(self.start_time, self.end_time, num_frames, sampling, generator)
-        return decode_frames(self.path, timestamps)
+        try:
+            return decode_frames(self.path, timestamps)
+        except PastEndError as error:
+            if error.end <= self.start_time:
+                raise
+            timestamps = sample_timestamps(self.start_time, error.end, num_frames, sampling, generator)
+            return decode_frames(self.path, timestamps)
+
+    def _repr_html_(self) -> str:
+        """A strip of frames, for notebooks."""
+        title = f"{html.escape(self.video_name)} &nbsp; {self.start_time:.1f}–{self.end_time:.1f} s"
+        try:
+            frames = self.frames(_STRIP_FRAMES)
+        except (OSError, ValueError, VideoDecodeError) as error:
+            return f"<div><b>{title}</b><br>{html.escape(str(error))}</div>"
+        height, width = frames.shape[-2:]
+        strip = Image.new("RGB", (_STRIP_FRAMES * _STRIP_HEIGHT * width // height, _STRIP_HEIGHT))
+        for index, frame in enumerate(frames):
+            left, right = (strip.width * edge // _STRIP_FRAMES for edge in (index, index + 1))
+            image = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
+            strip.paste(image.resize((right - left, _STRIP_HEIGHT)), (left, 0))
+        file = io.BytesIO()
+        strip.save(file, "JPEG")
+        data = base64.b64encode(file.getvalue()).decode()
+        return f'<div><b>{title}</b><br><img alt="frames of the clip" src="data:image/jpeg;base64,{data}"></div>'
 
 
 @dataclass
@@ -132,10 +185,14 @@ class VideoClip:
             return {"video_name": value.video_name, "start_time": value.start_time, "end_time": value.end_time}
         return value
 
-    def decode_example(self, value: dict, token_per_repo_id: dict | None = None) -> Clip:
-        return Clip(**value, video_dir=self.video_dir)
+    def decode_example(self, value: Clip | dict, token_per_repo_id: dict | None = None) -> Clip:
+        if isinstance(value, Clip):
+            return value
+        return Clip(value["video_name"], float(value["start_time"]), float(value["end_time"]), self.video_dir)
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
+        if pa.types.is_binary(storage.type):  # clips, as pyarrow sees them
+            storage = pa.array([value and json.loads(value) for value in storage.to_pylist()], self.pa_type)
         return array_cast(storage, self.pa_type)
 
 
