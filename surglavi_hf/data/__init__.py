@@ -2,10 +2,10 @@
 """SQLite to Arrow to batch. Importing it registers "surglavi" with datasets."""
 
 from ..media import VideoDecodeError
-from .builder import split_position
 from .clips import Clip, VideoClip, sample_timestamps
 from .database import DATABASE_NAME, Level
 from .registration import register
+from .splits import split_position
 
 __all__ = [
     "DATABASE_NAME",

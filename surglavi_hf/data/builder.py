@@ -2,16 +2,24 @@
 """The datasets builder: `load_dataset("surglavi", level, data_dir=DIR)`."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
 from datasets.builder import Key
 
+from ..media import VideoLibrary
 from .clips import VideoClip
-from .database import Level, open_database, read_captions
+from .database import LEVEL_NAMES, VIDEO_COLUMNS, Level, open_database
+from .tables import caption_tables, transcription_tables, video_tables
+
+logger = logging.getLogger(__name__)
+
+LEVELS = [level.name.lower() for level in Level]
+_TABLES = {"videos": video_tables, "transcriptions": transcription_tables}
+_CAPTION_OPTIONS = ("filter_pairs", "enhanced_captions", "min_duration", "max_duration", "deduplicate")
 
 
 @dataclass
@@ -25,25 +33,51 @@ class SurgLaViConfig(datasets.BuilderConfig):
             raw narration.
         min_duration: Shortest clip in seconds, excluded.
         max_duration: Longest clip in seconds, included.
+        deduplicate: Of captions with the same video, level, start and end keep the one with the longest text.
         validation_fraction: Share of the videos that make the split `validation`; 0 for no such split.
         test_fraction: Share of the videos that make the split `test`; 0 for no such split.
+        video_dir: Root of the video library, the folder that holds `videos/`; by default the database's folder.
+        available_only: Keep only rows whose video is in the library now.
     """
 
     filter_pairs: bool = True
     enhanced_captions: bool = True
     min_duration: float = 0.0
     max_duration: float = 500.0
+    deduplicate: bool = False
     validation_fraction: float = 0.0
     test_fraction: float = 0.0
+    video_dir: str | None = None
+    available_only: bool = False
+
+    @property
+    def database(self) -> Path:
+        """The one file this config reads."""
+        return Path(self.data_files["train"][0])
+
+    @property
+    def library(self) -> VideoLibrary:
+        """Where the videos are."""
+        return VideoLibrary(Path(self.video_dir or self.database.parent).expanduser().resolve())
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        """An option given at its default is no other dataset: both share one cache."""
+        """
+        Names the cache by what the rows depend on: an option given at its default is no other dataset, another set of
+        videos is one where rows are chosen by it.
+        """
+        self.validate()
         defaults = {item.name: item.default for item in fields(self)}
         changed = {
             name: value
             for name, value in config_kwargs.items()
             if name not in SurgLaViConfig.__annotations__ or value != defaults[name]
         }
+        if self.video_dir:
+            changed["video_dir"] = str(self.library.root)
+        if self.available_only:
+            changed["available"] = hashlib.sha256("/".join(self.library.video_names()).encode()).hexdigest()
+        if self.name == "transcriptions":
+            changed["transcriptions"] = self.library.transcriptions_changed_at()
         return super().create_config_id(changed, custom_features=custom_features)
 
     def validate(self) -> None:
@@ -54,69 +88,89 @@ class SurgLaViConfig(datasets.BuilderConfig):
                 "0 <= min_duration < max_duration"
             )
         held_out = self.validation_fraction + self.test_fraction
-        if min(self.validation_fraction, self.test_fraction) < 0 or held_out >= 1:
+        if not (min(self.validation_fraction, self.test_fraction) >= 0 and held_out < 1):
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} and test_fraction={self.test_fraction}, expected "
                 "fractions >= 0 that leave something to train on (sum < 1)"
             )
-
-
-@cache  # asked for every caption of a video
-def split_position(youtube_id: str) -> float:
-    """
-    Returns a video's fixed place in [0, 1), from a hash of its YouTube id: `test` takes the lowest places, then
-    `validation`, `train` the rest. It does not depend on which other videos there are.
-    """
-    return int.from_bytes(hashlib.sha256(youtube_id.encode()).digest()[:8], "big") / 2**64
+        if self.name in _TABLES:
+            defaults = {item.name: item.default for item in fields(self)}
+            if given := [name for name in _CAPTION_OPTIONS if getattr(self, name) != defaults[name]]:
+                raise ValueError(f"{', '.join(given)} chooses captions; config {self.name!r} has none, leave it out")
 
 
 class SurgLaVi(datasets.ArrowBasedBuilder):
     """
-    Clip-caption pairs of SurgLaVi from its SQLite database.
+    SurgLaVi from its SQLite database. A value that is missing, or of another type than its column's, is null.
 
-    Configs: `task`, `step`, `phase`, and `all` (the default). A row has `caption_id`, `video_id`, `youtube_id`,
-    `video_name`, `level` (ClassLabel task / step / phase), `start_time`, `end_time` and `duration` (s), `caption`,
-    `title`, `procedure_type` and `clip`, a lazy [`VideoClip`].
+    Configs `task`, `step`, `phase` (or `fine`, `mid`, `coarse`) and `all`, the default, hold clip-caption pairs:
+
+    - `caption_id` (int64): number of the caption in the database.
+    - `parent_caption_id` (int64): the step a task lies in, the phase a step lies in, whichever level and filters were
+      chosen: that of the same video with the largest overlap, at least half of the child; null where there is none.
+    - `video_id` (int64), `youtube_id` (string), `video_name` (string): number, YouTube id and file name of the video.
+    - `level` (ClassLabel): task, step or phase.
+    - `start_time`, `end_time` (float64): interval in the video, in seconds, the end excluded.
+    - `duration` (float64): of the interval, in seconds, as the database has it; filters use it.
+    - `caption` (string): the text to learn from.
+    - `raw_narration` (string): what the surgeon said, transcribed.
+    - `is_enhanced` (bool): whether `caption` is the enriched caption rather than the narration.
+    - `is_surgical_content`, `is_descriptive` (bool): verdicts of the dataset's two filters.
+    - `title`, `procedure_type`, `procedure_modality`, `specialty`, `subject` (string): of the video.
+    - `fps` (float64): frames per second of the video as published; `width`, `height` (int64): its size in pixels.
+    - `clip` ([`VideoClip`]): the lazy [`Clip`].
+
+    Config `videos` holds a row for every video, those without narration included, with the columns of the table:
+    `video_id`, `title`, `name`, `url`, `runtime` (text), `year`, `fps`, `duration` (s), `frame_count`, `width`,
+    `height` (pixels), `youtube_id`, `description`, `procedure_modality`, `procedure_type`, `specialty`, `subject`,
+    `total_caption_count`.
+
+    Config `transcriptions` holds `transcription_id`, `video_id`, `youtube_id`, `video_name`, `file_path` (as the
+    database has it), `file` (path of that file under `transcriptions/`, null where it is not there) and `text`.
     """
 
     BUILDER_CONFIG_CLASS = SurgLaViConfig
-    BUILDER_CONFIGS = [SurgLaViConfig(name=name) for name in ("all", *(level.name.lower() for level in Level))]
+    BUILDER_CONFIGS = [SurgLaViConfig(name=name) for name in ("all", *LEVELS, *_TABLES)]
     DEFAULT_CONFIG_NAME = "all"
 
+    def __init__(self, *args, config_name: str | None = None, **kwargs):
+        if config_name in LEVEL_NAMES:
+            config_name = LEVEL_NAMES[config_name].name.lower()
+        super().__init__(*args, config_name=config_name, **kwargs)
+
     def _info(self) -> datasets.DatasetInfo:
-        self.config.validate()
-        value = datasets.Value
-        features = {
-            "caption_id": value("int64"),
-            "video_id": value("int64"),
-            "youtube_id": value("string"),
-            "video_name": value("string"),
-            "level": datasets.ClassLabel(names=[level.name.lower() for level in Level]),
-            "start_time": value("float64"),
-            "end_time": value("float64"),
-            "duration": value("float64"),
-            "caption": value("string"),
-            "title": value("string"),
-            "procedure_type": value("string"),
-            "clip": VideoClip(video_dir=str(self._video_dir)),
-        }
         return datasets.DatasetInfo(
             description="SurgLaVi: surgical clips and captions at three nested levels.",
             homepage="https://huggingface.co/datasets/aleperez24/SurgLaVi",
             license="CC BY-NC-SA 4.0",
-            features=datasets.Features(features),
+            features=self._features(),
         )
 
-    @property
-    def _database(self) -> Path:
-        return Path(self.config.data_files["train"][0])
-
-    @property
-    def _video_dir(self) -> Path:
-        return Path(self.config.data_dir).expanduser().resolve() if self.config.data_dir else self._database.parent
+    def _features(self) -> datasets.Features:
+        integer, number, text, flag = (datasets.Value(name) for name in ("int64", "float64", "string", "bool"))
+        if self.config.name == "videos":
+            return datasets.Features.from_arrow_schema(pa.schema(VIDEO_COLUMNS))
+        if self.config.name == "transcriptions":
+            names = ("youtube_id", "video_name", "file_path", "file", "text")
+            return datasets.Features({"transcription_id": integer, "video_id": integer} | dict.fromkeys(names, text))
+        return datasets.Features(
+            {
+                **dict.fromkeys(("caption_id", "parent_caption_id", "video_id"), integer),
+                **dict.fromkeys(("youtube_id", "video_name"), text),
+                "level": datasets.ClassLabel(names=LEVELS),
+                **dict.fromkeys(("start_time", "end_time", "duration"), number),
+                **dict.fromkeys(("caption", "raw_narration"), text),
+                **dict.fromkeys(("is_enhanced", "is_surgical_content", "is_descriptive"), flag),
+                **dict.fromkeys(("title", "procedure_type", "procedure_modality", "specialty", "subject"), text),
+                "fps": number,
+                **dict.fromkeys(("width", "height"), integer),
+                "clip": VideoClip(video_dir=str(self.config.library.root)),
+            }
+        )
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        open_database(self._database).close()  # a broken database is an error here, not a failure of generation
+        with open_database(self.config.database):
+            pass  # a broken database is an error here, not a failure of generation
         test_end = self.config.test_fraction
         validation_end = test_end + self.config.validation_fraction
         bounds = {"train": (validation_end, 1.0), "validation": (test_end, validation_end), "test": (0.0, test_end)}
@@ -127,27 +181,20 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
         ]
 
     def _generate_tables(self, low: float, high: float):
-        config = self.config
-        batches = read_captions(
-            self._database,
-            level=None if config.name == "all" else Level[config.name.upper()],
-            filter_pairs=config.filter_pairs,
-            enhanced_captions=config.enhanced_captions,
-            min_duration=config.min_duration,
-            max_duration=config.max_duration,
-        )
+        tables = _TABLES.get(self.config.name, caption_tables)
         schema = self.info.features.arrow_schema
-        for index, columns in enumerate(batches):
-            columns["level"] = [level_id - 1 for level_id in columns.pop("level_id")]
-            columns["clip"] = [
-                {"video_name": name, "start_time": start, "end_time": end}
-                for name, start, end in zip(
-                    columns["video_name"], columns["start_time"], columns["end_time"], strict=True
-                )
-            ]
-            table = pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema=schema)
-            inside = [
-                low <= split_position(youtube_id or video_name) < high
-                for youtube_id, video_name in zip(columns["youtube_id"], columns["video_name"], strict=True)
-            ]
-            yield Key(0, index), table.filter(pa.array(inside, pa.bool_()))
+        for index, table in enumerate(tables(self.config, low, high)):
+            yield Key(0, index), table.select(schema.names).cast(schema)
+
+    def _as_dataset(self, split=datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
+        # datasets calls a split without rows an error. No video on disk, say, is a fact.
+        if str(split) not in self.info.splits or self.info.splits[str(split)].num_examples:
+            return super()._as_dataset(split, in_memory)
+        logger.warning("split %s of %s has no rows with these options", split, self.config.database)
+        table = self.info.features.arrow_schema.empty_table()
+        return datasets.Dataset(
+            datasets.table.InMemoryTable(table),
+            info=self.info,
+            split=datasets.NamedSplit(str(split)),
+            fingerprint=self._get_dataset_fingerprint(split),
+        )

@@ -1,83 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
+import multiprocessing
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
+from hypothesis import given, settings
 
-from surglavi_hf.data import DATABASE_NAME
-from surglavi_hf.data.builder import split_position
+from surglavi_hf.data import DATABASE_NAME, split_position
+from surglavi_hf.data.builder import LEVELS, SurgLaVi
+from surglavi_hf.data.check import check_database
 
-LEVELS = ("task", "step", "phase")
+from .reference import expected_rows, sound_captions, stored, write_database
+from .test_tables import CAPTION
 
-
-def reference_rows(path, level="all", filter_pairs=True, enhanced_captions=True, min_duration=0, max_duration=500):
-    """The upstream semantics, written out in plain Python."""
-    connection = sqlite3.connect(path)
-    connection.row_factory = sqlite3.Row
-    videos = {row["video_id"]: row for row in connection.execute("SELECT * FROM videos")}
-    rows = []
-    for row in connection.execute("SELECT * FROM captions ORDER BY caption_id"):
-        flagged = row["is_descriptive"] == 1 and row["is_surgical_content"] == 1
-        if (
-            row["video_id"] in videos
-            and min_duration < row["duration"] <= max_duration
-            and level in ("all", LEVELS[row["level_id"] - 1])
-            and (flagged or not filter_pairs)
-        ):
-            text = row["caption"] if enhanced_captions and row["caption"] is not None else row["raw_narration"]
-            name = videos[row["video_id"]]["name"]
-            rows.append((row["caption_id"], name, row["level_id"] - 1, row["start_time"], row["end_time"], text))
-    connection.close()
-    return rows
+CARD = Path(__file__).parents[2] / "loading_script" / "README.md"
 
 
-def built_rows(dataset):
-    columns = ("caption_id", "video_name", "level", "start_time", "end_time", "caption")
-    return list(zip(*(dataset[name] for name in columns), strict=True))
+def load(database: Path, *config, **options) -> Dataset:
+    return load_dataset("surglavi", *config, data_dir=str(database.parent), split="train", **options)
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """NULLs, orphans, durations on and around the limits."""
-    rng = random.Random(0)
-    path = tmp_path_factory.mktemp("database") / DATABASE_NAME
-    connection = sqlite3.connect(path)
-    connection.executescript(
-        "CREATE TABLE videos(video_id INTEGER PRIMARY KEY, title, name, youtube_id, procedure_type);"
-        "CREATE TABLE captions(caption_id INTEGER PRIMARY KEY, video_id, video_name, level_id, raw_narration,"
-        " start_time FLOAT, end_time FLOAT, duration FLOAT, is_surgical_content, is_descriptive, caption);"
-        "CREATE TABLE levels(level_id, name);"
-        "CREATE TABLE transcriptions(transcription_id, video_id, file_path, text);"
-    )
-    for video in range(1, 40):
-        connection.execute(
-            "INSERT INTO videos VALUES (?, ?, ?, ?, NULL)", (video, f"Vidéo {video}", f"v{video}", f"id{video}")
-        )
-    for caption in range(1, 600):
-        start, duration = rng.uniform(0, 100), rng.choice([0, 0.5, 3, 3.0000001, 200, 500, 500.001, 6000])
-        connection.execute(
-            "INSERT INTO captions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                caption,
-                rng.randint(1, 45),  # some have no video
-                "unused",
-                rng.randint(1, 3),
-                f"raw {caption}",
-                start,
-                start + duration,
-                duration,
-                rng.choice([0, 1, 1, None]),
-                rng.choice([0, 1, 1, None]),
-                rng.choice([f"Enriched {caption}: naïve “quotes”", None]),
-            ),
-        )
-    connection.commit()
-    connection.close()
-    return path
+def assert_rows(dataset: Dataset, expected: list[dict]):
+    assert len(dataset) == len(expected) > 20
+    for name in expected[0]:
+        assert dataset[name][:] == [row[name] for row in expected], name
 
 
 @pytest.mark.parametrize(
@@ -92,127 +44,255 @@ def database(tmp_path_factory):
     ],
 )
 def test_rows_equal_the_upstream_semantics(database, level, options):
-    dataset = load_dataset("surglavi", level, data_dir=str(database.parent), split="train", **options)
-    expected = reference_rows(database, level, **options)
-    assert built_rows(dataset) == expected and len(expected) > 20
+    assert_rows(load(database, level, **options), expected_rows(database, level, **options))
 
 
-def test_all_is_the_default_and_data_files_works(database):
-    default = load_dataset("surglavi", data_dir=str(database.parent), split="train")
-    named = load_dataset("surglavi", "all", data_files=str(database), split="train")
-    assert built_rows(default) == built_rows(named) == reference_rows(database)
-    assert {default[index]["clip"].video_dir for index in range(3)} == {str(database.parent)}
+def test_columns_of_the_video(database):
+    rows = load(database)
+    assert rows[0]["title"] == f"Vidéo {rows[0]['video_id']}" and rows[0]["youtube_id"] == f"id{rows[0]['video_id']}"
+    assert rows[0]["fps"] == 25.0 and rows[0]["width"] is None
+    clip = rows[0]["clip"]
+    assert (clip.video_name, clip.start_time) == (rows[0]["video_name"], rows[0]["start_time"])
+    assert clip.video_dir == str(database.parent)
+
+
+@pytest.mark.parametrize("alias, level", [("fine", "task"), ("mid", "step"), ("coarse", "phase")])
+def test_levels_by_their_other_names(database, alias, level):
+    assert load(database, alias)._fingerprint == load(database, level)._fingerprint
 
 
 def test_an_option_given_at_its_default_shares_the_cache(database):
     plain, given, other = (
-        load_dataset("surglavi", "task", data_dir=str(database.parent), split="train", **options).cache_files
+        load(database, "task", **options).cache_files
         for options in ({}, {"filter_pairs": True, "max_duration": 500, "test_fraction": 0.0}, {"filter_pairs": False})
     )
     assert plain == given != other
 
 
 def test_level_is_a_class_label(database):
-    dataset = load_dataset("surglavi", data_dir=str(database.parent), split="train")
-    assert tuple(dataset.features["level"].names) == LEVELS
+    assert load(database).features["level"].names == LEVELS == ["task", "step", "phase"]
 
 
 def test_splits_partition_the_videos(database):
-    whole = load_dataset("surglavi", data_dir=str(database.parent), split="train")
+    whole = load(database)
     splits = load_dataset("surglavi", data_dir=str(database.parent), validation_fraction=0.2, test_fraction=0.3)
     videos = {name: set(rows["youtube_id"]) for name, rows in splits.items()}
     assert set(videos) == {"train", "validation", "test"} and all(videos.values())
     assert sum(map(len, videos.values())) == len(set.union(*videos.values())), "a video in two splits"
-    assert sorted(row for rows in splits.values() for row in built_rows(rows)) == built_rows(whole)
+    assert sorted(caption for rows in splits.values() for caption in rows["caption_id"]) == whole["caption_id"][:]
     assert all(split_position(youtube_id) < 0.3 for youtube_id in videos["test"])
 
 
+def test_levels_and_aliases_of_a_video_fall_together(database):
+    """The leak that would matter: a phase in training, its task in the test."""
+    fractions = {"validation_fraction": 0.3, "test_fraction": 0.3}
+    split_of: dict[str, set[str]] = {}
+    for level in LEVELS:
+        splits = load_dataset("surglavi", level, data_dir=str(database.parent), **fractions)
+        for name, rows in splits.items():
+            for youtube_id in rows["youtube_id"]:
+                split_of.setdefault(youtube_id, set()).add(name)
+    assert len(split_of) > 30 and all(len(names) == 1 for names in split_of.values())
+
+
+def test_a_new_video_moves_no_other(database, tmp_path):
+    copy = tmp_path / DATABASE_NAME
+    shutil.copy(database, copy)
+    connection = sqlite3.connect(copy)
+    connection.executemany(
+        "INSERT INTO videos(video_id, name, youtube_id) VALUES (?, ?, ?)",
+        [(index, f"v{index}", f"id{index}") for index in range(40, 46)],
+    )
+    connection.commit()
+    connection.close()
+    before, after = (
+        load_dataset("surglavi", data_dir=str(path.parent), test_fraction=0.4)["test"] for path in (database, copy)
+    )
+    added = set(after["youtube_id"]) - set(before["youtube_id"])
+    assert (
+        added and [row for row in after["caption_id"] if row in set(before["caption_id"])] == before["caption_id"][:]
+    )
+
+
 @pytest.mark.parametrize(
-    "options",
+    "config, options, message",
     [
-        {"test_fraction": -0.1},
-        {"test_fraction": 0.6, "validation_fraction": 0.4},
-        {"min_duration": 5.0, "max_duration": 5.0},
-        {"min_duration": -1.0},
+        ("all", {"test_fraction": -0.1}, "test_fraction=-0.1"),
+        ("all", {"test_fraction": float("nan")}, "test_fraction=nan"),
+        ("all", {"test_fraction": 0.6, "validation_fraction": 0.4}, "test_fraction=0.6"),
+        ("all", {"min_duration": 5.0, "max_duration": 5.0}, "min_duration=5.0"),
+        ("all", {"min_duration": -1.0}, "min_duration=-1.0"),
+        ("videos", {"deduplicate": True, "min_duration": 2}, "min_duration, deduplicate chooses captions"),
+        ("transcriptions", {"filter_pairs": False}, "filter_pairs chooses captions"),
     ],
 )
-def test_options_out_of_range(database, options):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        load_dataset("surglavi", data_dir=str(database.parent), **options)
+def test_options_out_of_range(database, config, options, message):
+    with pytest.raises(ValueError, match=message):
+        load(database, config, **options)
+
+
+def test_deduplicate_keeps_the_longest_text(database, tmp_path):
+    interval = {"video_id": 1, "start_time": 1.0, "end_time": 3.0, "duration": 2.0, "is_surgical_content": 1}
+    texts = ["long text", "longest text", "縫合縫合縫合縫合縫合縫", "LONGEST TEXT"]  # bytes do not count
+    captions = [
+        {"caption_id": index, "level_id": 1, "caption": text, "is_descriptive": 1} | interval
+        for index, text in enumerate(texts)
+    ]
+    captions += [captions[0] | {"caption_id": 10, "level_id": 2}, captions[0] | {"caption_id": 11, "end_time": 3.5}]
+    captions.append(captions[0] | {"caption_id": 12, "caption": "longest of all, but filtered", "is_descriptive": 0})
+    path = write_database(tmp_path / DATABASE_NAME, videos=stored(database, "videos"), captions=captions)
+    assert load(path, deduplicate=True)["caption_id"][:] == [1, 10, 11]
+    assert len(load(path)) == 6
 
 
 def test_no_database_in_data_dir(tmp_path):
-    with pytest.raises(FileNotFoundError, match=rf"no database at {tmp_path}/surglavi_beta\.db; .*data_dir"):
+    with pytest.raises(FileNotFoundError, match=rf"no database at {tmp_path}/surglavi_beta\.db .*data_dir"):
         load_dataset("surglavi", "phase", data_dir=str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["a[b]", "a*", "what?", "{a,b}"])
-def test_a_folder_whose_name_looks_like_a_pattern(database, tmp_path, name):
-    """The pattern would match its neighbours."""
-    for folder in (name, "ab", "a", "what1"):
-        (tmp_path / folder).mkdir()
-    shutil.copy(database, tmp_path / name / DATABASE_NAME)
-    for neighbour in ("ab", "a", "what1"):
-        (tmp_path / neighbour / DATABASE_NAME).write_bytes(b"not this one")
-    dataset = load_dataset("surglavi", data_dir=str(tmp_path / name), split="train")
-    assert built_rows(dataset) == reference_rows(database)
-
-
-def test_no_data_dir():
-    with pytest.raises(ValueError, match="surglavi needs data_dir"):
-        load_dataset("surglavi")
-
-
-def test_data_files_that_are_not_one_database(database, tmp_path):
-    shutil.copy(database, tmp_path / "other.db")
-    for files in ([str(database), str(tmp_path / "other.db")], {"test": str(database)}):
-        with pytest.raises(ValueError, match="surglavi reads one database"):
-            load_dataset("surglavi", data_files=files)
-
-
 def test_unknown_config(database):
-    with pytest.raises(ValueError, match=r"'fase' not found. Available: \['all', 'task', 'step', 'phase'\]"):
-        load_dataset("surglavi", "fase", data_dir=str(database.parent))
+    available = r"\['all', 'task', 'step', 'phase', 'videos', 'transcriptions'\]"
+    with pytest.raises(ValueError, match=rf"'fase' not found. Available: {available}"):
+        load(database, "fase")
 
 
 def test_broken_databases(tmp_path):
     path = tmp_path / DATABASE_NAME
     path.write_bytes(b"x" * 5000)
     with pytest.raises(ValueError, match="not a readable SQLite database"):
-        load_dataset("surglavi", data_dir=str(tmp_path))
+        load(path)
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE videos(video_id)")
     connection.close()
     with pytest.raises(ValueError, match="has no table captions"):
-        load_dataset("surglavi", data_dir=str(tmp_path))
+        load(path)
 
 
-def test_a_changed_database_is_built_anew(database, tmp_path):
+def test_a_changed_database_is_built_anew_and_an_unchanged_one_is_not(database, tmp_path, write_video):
     copy = tmp_path / DATABASE_NAME
     shutil.copy(database, copy)
-    before = load_dataset("surglavi", data_dir=str(tmp_path), split="train")
-    (tmp_path / "videos").mkdir()
-    again = load_dataset("surglavi", data_dir=str(tmp_path), split="train")
-    assert again.cache_files == before.cache_files
+    before = load(copy)
+    write_video(tmp_path / "videos" / "v1" / "v1.mp4", [0.0, 0.1])
+    (tmp_path / "new.txt").write_text("x")
+    again = load(copy)
+    assert again.cache_files == before.cache_files and again._fingerprint == before._fingerprint
     connection = sqlite3.connect(copy)
     connection.execute("UPDATE captions SET caption = 'changed'")
     connection.commit()
     connection.close()
-    after = load_dataset("surglavi", data_dir=str(tmp_path), split="train")
+    after = load(copy)
     assert set(after["caption"]) == {"changed"} and len(after) == len(before)
+    assert after._fingerprint != before._fingerprint
 
 
-def test_streaming_gives_the_same_rows(database):
-    streamed = load_dataset("surglavi", "step", data_dir=str(database.parent), split="train", streaming=True)
-    built = load_dataset("surglavi", "step", data_dir=str(database.parent), split="train")
-    assert list(streamed) == list(built)
+def test_two_runs_give_identical_fingerprints(database):
+    code = (
+        "import surglavi_hf; from datasets import load_dataset;"
+        f"print(load_dataset('surglavi', 'step', data_dir={str(database.parent)!r}, split='train')._fingerprint)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert runs[0].stdout == runs[1].stdout == load(database, "step")._fingerprint + "\n"
+
+
+def test_video_dir_and_available_only(database, tmp_path, write_video):
+    empty = load(database, video_dir=str(tmp_path), available_only=True)
+    assert len(empty) == 0 and empty.column_names == load(database).column_names
+    for name in ("v1", "v2"):
+        write_video(tmp_path / "videos" / name / f"{name}.mp4", [0.0, 0.1])
+    (tmp_path / "videos" / "v3").mkdir()
+    there = load(database, video_dir=str(tmp_path), available_only=True)
+    assert set(there["video_name"]) == {"v1", "v2"} and all(row["clip"].available for row in there)
+    assert len(load(database, video_dir=str(tmp_path))) == len(load(database))
+    videos = load(database, "videos", video_dir=str(tmp_path), available_only=True)
+    assert videos["name"][:] == ["v1", "v2"]
+
+
+@pytest.mark.parametrize("config", ["all", "step", "videos", "transcriptions"])
+def test_streaming_gives_the_same_rows(corpus, config):
+    options = {"data_dir": str(corpus), "test_fraction": 0.3}
+    for split in ("train", "test"):
+        streamed = load_dataset("surglavi", config, split=split, streaming=True, **options)
+        built = load_dataset("surglavi", config, split=split, **options)
+        assert list(streamed) == list(built) and len(built) and streamed.features == built.features
+
+
+def build(folder, cache_dir, start, results):
+    start.wait(60)
+    dataset = load_dataset("surglavi", data_dir=folder, split="train", cache_dir=cache_dir)
+    results.put((len(dataset), dataset._fingerprint, sum(dataset["caption_id"])))
+
+
+def test_several_processes_build_one_cache(database, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Event(), context.Queue()
+    arguments = (str(database.parent), str(tmp_path), start, results)
+    processes = [context.Process(target=build, args=arguments) for _ in range(4)]
+    for process in processes:
+        process.start()
+    start.set()
+    found = {results.get(timeout=120) for _ in processes}
+    for process in processes:
+        process.join()
+    assert len(found) == 1 and len(list(tmp_path.rglob("*.arrow"))) == 1 and not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_five_thousand_hostile_rows(tmp_path):
+    """Every value of every column drawn from what the property-based tests draw from."""
+    rows: list[dict] = []
+
+    @settings(max_examples=1000, database=None)
+    @given(CAPTION)
+    def draw(row):
+        rows.append(row)
+
+    draw()
+    rng = random.Random(1)
+    captions = [{"caption_id": index} | {name: rng.choice(rows)[name] for name in rows[0]} for index in range(5000)]
+    for row in rng.sample(captions, 2500):  # enough that are good
+        row |= {"video_id": 1, "level_id": 2, "start_time": rng.randrange(900) / 10, "duration": 5, "caption": "x"}
+        row["end_time"] = row["start_time"] + 5
+    videos = [{"video_id": index, "name": f"v{index}", "youtube_id": f"y{index}"} for index in (1, 2)]
+    path = write_database(tmp_path / DATABASE_NAME, videos=videos, captions=captions)
+    everything = {"filter_pairs": False, "max_duration": float("inf")}
+    loaded = load(path, **everything)
+    check = check_database(path)
+    assert len(loaded) == check.loaded == len(sound_captions(path)) and 2500 <= check.loaded < 4500
+    assert check.loaded + sum(check.left_out.values()) == check.captions == 5000
+    assert_rows(loaded, expected_rows(path, **everything))
+
+
+def test_left_out_rows_are_logged_once_in_one_line(tmp_path, caplog):
+    good = {"video_id": 1, "level_id": 1, "start_time": 1, "end_time": 3, "duration": 2, "caption": "x"}
+    captions = [{"caption_id": index} | good for index in range(9)]
+    captions[0]["end_time"], captions[1]["end_time"], captions[2]["caption"] = 900, None, ""
+    videos = [{"video_id": 1, "name": "v", "youtube_id": "y", "duration": 60}]
+    path = write_database(tmp_path / DATABASE_NAME, videos=videos, captions=captions)
+    load_dataset("surglavi", data_dir=str(tmp_path), test_fraction=0.3, validation_fraction=0.3, filter_pairs=False)
+    (record,) = [record for record in caplog.records if record.name.startswith("surglavi_hf")][:1]
+    lines = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert (
+        lines
+        == [record.getMessage()]
+        == [
+            f"{path}: left out 2 of 9 captions (1 time missing or not a finite number, 1 empty text); "
+            "1 captions end after their video and are read up to its end; see `surglavi check`"
+        ]
+    )
+
+
+@pytest.mark.parametrize("config", ["all", "videos", "transcriptions"])
+def test_every_column_is_documented(database, config):
+    """In the builder's docstring and on the dataset card."""
+    for text in (SurgLaVi.__doc__, CARD.read_text()):
+        named = set(re.findall(r"`(\w+)`", text))
+        assert set(load(database, config).column_names if config != "transcriptions" else ["file", "text"]) <= named
 
 
 def test_full_scale(shared, tmp_path):
-    """The real export: 157,249 rows, times and text those of the database."""
+    """The real export: 157,249 rows, times, texts and parents those of plain Python."""
     path = tmp_path / DATABASE_NAME
     subprocess.run([sys.executable, shared / "tools" / "make_beta_db.py", path], check=True)
-    dataset = load_dataset("surglavi", data_dir=str(tmp_path), split="train")
+    dataset = load(path)
     assert len(dataset) == 157_249
-    assert built_rows(dataset) == reference_rows(path)
+    assert_rows(dataset, expected_rows(path))

@@ -4,8 +4,11 @@
 import csv
 import inspect
 import os
+import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import datasets
 import datasets.load
@@ -13,17 +16,36 @@ import pytest
 from datasets import load_dataset
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-from surglavi_hf.data import registration
+from surglavi_hf.data import DATABASE_NAME, registration
+
+from .reference import expected_rows
+
+FACTORIES = {
+    "PackagedDatasetModuleFactory": (registration.PackagedModuleFactory, ["name", "data_dir", "data_files"]),
+    "LocalDatasetModuleFactory": (registration.LocalModuleFactory, ["path", "data_dir", "data_files"]),
+    "HubDatasetModuleFactory": (registration.HubModuleFactory, ["name", "commit_hash", "data_dir", "data_files"]),
+    "CachedDatasetModuleFactory": (registration.CachedModuleFactory, ["name", "cache_dir"]),
+}
 
 
-def test_datasets_still_has_what_is_hooked():
-    base = registration.SurgLaViModuleFactory.__mro__[1]
-    parameters = list(inspect.signature(base.__init__).parameters)
-    assert parameters[1:4] == ["name", "data_dir", "data_files"]
-    assert "PackagedDatasetModuleFactory(" in inspect.getsource(datasets.load.dataset_module_factory)
-    assert datasets.load.PackagedDatasetModuleFactory is registration.SurgLaViModuleFactory
+@pytest.mark.parametrize("name", FACTORIES)
+def test_datasets_still_has_what_is_hooked(name):
+    ours, parameters = FACTORIES[name]
+    base = ours.__mro__[1]
+    assert base.__name__ == name and getattr(datasets.load, name) is ours
+    assert list(inspect.signature(base.__init__).parameters)[1 : 1 + len(parameters)] == parameters
+    assert f"{name}(" in inspect.getsource(datasets.load.dataset_module_factory)
+    fields = list(inspect.signature(datasets.load.DatasetModule).parameters)
+    assert fields[:3] == ["module_path", "hash", "builder_kwargs"]
     module, code_hash = _PACKAGED_DATASETS_MODULES["surglavi"]
     assert module == "surglavi_hf.data.builder" and len(code_hash) == 64
+
+
+def test_the_code_that_fills_the_cache_is_its_key():
+    """Every file the builder reads through, so that a mended bug is not served from the cache."""
+    folder = registration.__file__.rpartition("/")[0]
+    others = {"__init__", "check", "collate", "conftest", "display", "locate", "registration", "tree"}
+    assert {name[:-3] for name in os.listdir(folder) if name.endswith(".py")} - others == set(registration._CODE)
 
 
 def test_registering_twice_changes_nothing():
@@ -54,6 +76,142 @@ def test_data_dir_is_not_listed(corpus, monkeypatch):
 
         monkeypatch.setattr(os, name, guarded)
     assert len(load_dataset("surglavi", "step", data_dir=str(corpus), split="train", max_duration=499.0)) > 0
+
+
+def ids(dataset):
+    return dataset["caption_id"][:]
+
+
+def test_all_ways_in_give_the_same_dataset(database, tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    shutil.copytree(database.parent, folder)
+    (folder / "README.md").write_text("a folder of many things")
+    (folder / "videos" / "v").mkdir(parents=True)
+    for index in range(3):
+        (folder / "videos" / "v" / f"{index}.mp4").touch()
+    monkeypatch.setenv("SURGLAVI_DATA_DIR", str(folder))
+    monkeypatch.chdir(folder)
+    path = folder / DATABASE_NAME
+    by_data_dir = load_dataset("surglavi", "step", data_dir=str(folder), split="train")
+    assert ids(by_data_dir) == [row["caption_id"] for row in expected_rows(path, "step")]
+    others = (
+        load_dataset("surglavi", "step", split="train"),
+        load_dataset("surglavi", "step", data_dir=".", split="train"),
+        load_dataset("surglavi", "step", data_files=str(path), split="train"),
+        load_dataset("surglavi", "step", data_files={"train": [DATABASE_NAME]}, split="train"),
+        load_dataset("surglavi", "step", data_files="surglavi_*.db", split="train"),
+        load_dataset("surglavi", "step", data_dir="..", data_files=f"data/{DATABASE_NAME}", split="train"),
+        load_dataset(str(folder), "step", split="train"),
+        load_dataset(".", "step", split="train"),
+        load_dataset("..", "step", data_dir="data", split="train"),
+    )
+    assert {dataset._fingerprint for dataset in others} == {by_data_dir._fingerprint}
+    assert {dataset[0]["clip"].video_dir for dataset in others} == {str(folder)}
+
+
+def test_a_database_of_another_name(database, tmp_path):
+    shutil.copy(database, tmp_path / "x.db")
+    for dataset in (
+        load_dataset("surglavi", data_dir=str(tmp_path), split="train"),
+        load_dataset("surglavi", data_files=str(tmp_path / "x.db"), split="train"),
+        load_dataset(str(tmp_path), split="train"),
+    ):
+        assert ids(dataset) == [row["caption_id"] for row in expected_rows(database)]
+
+
+@pytest.mark.parametrize("files", [{}, {"a.csv": "x\n1\n", "b.txt": "y", "surglavi/c.csv": "x\n1\n", "d.py": "z"}])
+def test_without_arguments_the_working_directory_does_not_matter(database, tmp_path, monkeypatch, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SURGLAVI_DATA_DIR", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"SURGLAVI_DATA_DIR is not set; the Hub dataset aleperez24/SurgLaVi"):
+        load_dataset("surglavi")
+    monkeypatch.setenv("SURGLAVI_DATA_DIR", str(database.parent))
+    assert len(load_dataset("surglavi", split="train")) == len(expected_rows(database))
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a*", "what?", "{a,b}"])
+def test_a_folder_whose_name_looks_like_a_pattern(database, tmp_path, name):
+    """The pattern would match its neighbours."""
+    for folder in (name, "ab", "a", "what1"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(database, tmp_path / name / DATABASE_NAME)
+    for neighbour in ("ab", "a", "what1"):
+        (tmp_path / neighbour / DATABASE_NAME).write_bytes(b"not this one")
+    for options in ({"data_dir": str(tmp_path / name)}, {"data_files": str(tmp_path / name / DATABASE_NAME)}):
+        assert len(load_dataset("surglavi", split="train", **options)) == len(expected_rows(database))
+
+
+def test_data_files_that_are_not_one_database(database, tmp_path):
+    shutil.copy(database, tmp_path / "other.db")
+    for files in ([str(database), str(tmp_path / "other.db")], {"test": str(database)}):
+        with pytest.raises(ValueError, match="surglavi reads one database"):
+            load_dataset("surglavi", data_files=files)
+    with pytest.raises(FileNotFoundError, match=r"nothing\.db"):
+        load_dataset("surglavi", data_files=str(tmp_path / "nothing.db"))
+
+
+def test_folders_of_others_are_untouched(tmp_path):
+    """With no database, with somebody else's, with several."""
+    (tmp_path / "rows.csv").write_text("a\n1\n2\n")
+    for databases in ([], ["theirs.db"], ["theirs.db", "more.db"]):
+        for name in databases:
+            (tmp_path / name).write_bytes(b"not SurgLaVi")
+        assert load_dataset(str(tmp_path), split="train")["a"] == [1, 2]
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the Hub as serves the files of one dataset."""
+
+    files: dict[str, bytes] = {}
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def do_GET(self):
+        content = self.files.get(self.path.rpartition("/")[2]) if "/resolve/" in self.path else None
+        if self.path.startswith("/api/datasets/") and "/revision/" not in self.path:
+            content = b'{"id": "aleperez24/SurgLaVi", "sha": "%s", "siblings": []}' % self.commit.encode()
+        self.send_response(404 if content is None else 200)
+        if content is None:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("X-Repo-Commit", self.commit)
+        self.send_header("ETag", f'"{hash(content)}"')
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content or b"")
+
+    do_HEAD = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize("path", ["surglavi", "aleperez24/SurgLaVi"])
+def test_from_the_hub_and_then_from_its_cache(database, tmp_path, monkeypatch, path):
+    monkeypatch.setattr(Hub, "files", {DATABASE_NAME: database.read_bytes(), "README.md": b"---\nlicense: mit\n---\n"})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    code = (
+        "import surglavi_hf; from datasets import load_dataset;"
+        f"rows = load_dataset({path!r}, 'step', split='train');"
+        f"streamed = load_dataset({path!r}, 'step', split='train', streaming=True);"
+        "assert list(streamed) == list(rows); print(len(rows), rows[0]['clip'].video_dir, rows._fingerprint)"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "SURGLAVI_DATA_DIR": str(tmp_path)}
+    environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "no_proxy": "127.0.0.1"}
+    outputs = []
+    for offline in ("0", "1"):
+        environment["HF_HUB_OFFLINE"] = offline
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        outputs.append(run.stdout)
+        server.shutdown() if offline == "0" else None
+    server.server_close()
+    count, video_dir, _ = outputs[0].split()
+    assert outputs[0] == outputs[1] and int(count) == len(expected_rows(database, "step"))
+    assert video_dir == str(tmp_path), "videos are looked for where SURGLAVI_DATA_DIR says"
 
 
 def test_importing_is_light():

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the database is: a folder, the environment, the Hub."""
+
+import os
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+
+from .database import DATABASE_NAME
+
+DATA_DIR_VARIABLE = "SURGLAVI_DATA_DIR"
+HUB_DATASET = "aleperez24/SurgLaVi"
+
+
+def find_database(data_dir: str | os.PathLike) -> Path:
+    """
+    Returns the database in a folder: `surglavi_beta.db`, or the only file that ends in `.db`.
+
+    Raises:
+        FileNotFoundError: there is none, or more than one.
+    """
+    folder = Path(data_dir).expanduser().absolute()
+    database = folder / DATABASE_NAME
+    if database.is_file():
+        return database
+    others = sorted(folder.glob("*.db")) if folder.is_dir() else []
+    if len(others) == 1:
+        return others[0]
+    found = f"{len(others)} others: {', '.join(path.name for path in others[:3])}" if others else "no other .db file"
+    raise FileNotFoundError(
+        f"no database at {database} ({found}); download {DATABASE_NAME} from the Hub dataset {HUB_DATASET} to this "
+        "place, or name another data_dir"
+    )
+
+
+def default_database(token: str | bool | None = None) -> Path:
+    """
+    Returns the database where none is named: that of the folder SURGLAVI_DATA_DIR, else that of the Hub dataset,
+    downloaded or from the Hub's cache.
+
+    Raises:
+        FileNotFoundError: neither can be had; the message says what was tried.
+    """
+    data_dir = os.environ.get(DATA_DIR_VARIABLE)
+    if data_dir:
+        try:
+            return find_database(data_dir)
+        except FileNotFoundError as error:
+            tried = f"{DATA_DIR_VARIABLE}={data_dir}: {error}"
+    else:
+        tried = f"{DATA_DIR_VARIABLE} is not set"
+    try:
+        return hub_database(HUB_DATASET, token=token)
+    except (OSError, EntryNotFoundError) as error:  # what huggingface_hub raises, offline and online
+        reason = str(error).strip().splitlines()
+        raise FileNotFoundError(
+            f"no SurgLaVi database: {tried}; the Hub dataset {HUB_DATASET} could not be reached "
+            f"({type(error).__name__}: {reason[0] if reason else 'no reason given'}). Pass data_dir=DIR, the folder "
+            f"that holds {DATABASE_NAME}, or data_files=FILE, or set {DATA_DIR_VARIABLE}"
+        ) from error
+
+
+def hub_database(
+    repo_id: str,
+    folder: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """
+    Returns the database of a Hub dataset, downloaded once.
+
+    Raises:
+        huggingface_hub.errors.EntryNotFoundError: the repository has none.
+        OSError: the Hub cannot be reached and the file is not in its cache, or the repository cannot be read.
+    """
+    path = hf_hub_download(
+        repo_id,
+        DATABASE_NAME,
+        subfolder=folder,
+        repo_type="dataset",
+        revision=revision,
+        token=token,
+        local_files_only=local_files_only,
+    )
+    return Path(path)
