@@ -2,6 +2,7 @@
 """The command `surglavi`: parses, then makes one public call per command."""
 
 import argparse
+import json
 import sys
 
 
@@ -17,6 +18,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--output", required=True, metavar="DIR", help="new folder, or one of an earlier demo")
     demo.add_argument("--seed", type=_seed, default=0, help="of drawings, weights and order (default: 0)")
+    check = commands.add_parser(
+        "check",
+        help="which captions of a database cannot be used, and why",
+        description="Reads a whole database and lists the captions that loading leaves out, by reason with examples. "
+        "Exit status 1 where there are any.",
+        epilog="example: surglavi check demo/corpus",
+    )
+    check.add_argument("path", metavar="DIR", help="folder that holds surglavi_beta.db, or a database")
+    check.add_argument("--json", action="store_true", help="print the counts as JSON: captions, loaded, left_out")
+    tree = commands.add_parser(
+        "tree",
+        help="the phases, steps and tasks of a video",
+        description="Prints the captions of a video with their times, each under the one it lies in.",
+        epilog="example: surglavi tree procedure-001 --data_dir demo/corpus",
+    )
+    tree.add_argument("video", metavar="VIDEO", help="name, YouTube id or video_id")
+    tree.add_argument(
+        "--data_dir",
+        metavar="DIR",
+        help="folder that holds surglavi_beta.db (default: SURGLAVI_DATA_DIR, then the Hub)",
+    )
     return parser
 
 
@@ -33,9 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     from .data import VideoDecodeError
 
     try:
-        from .demo import run_demo
-
-        run_demo(options.output, options.seed)
+        return _COMMANDS[options.command](options)
     except ModuleNotFoundError as error:
         remedy = "pip install 'surglavi-hf[demo]'"
         print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
@@ -46,8 +66,42 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"surglavi {options.command}: stopped", file=sys.stderr)
         return 130
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .demo import run_demo
+
+    run_demo(options.output, options.seed)
     return 0
 
+
+def _check(options: argparse.Namespace) -> int:
+    from .data.check import check_database
+
+    check = check_database(options.path)
+    if options.json:
+        print(json.dumps(check.to_dict()))
+    else:
+        from rich import print as show
+
+        from .data.display import show_check
+
+        show(show_check(check))
+    return 1 if check.left_out else 0
+
+
+def _tree(options: argparse.Namespace) -> int:
+    from rich import print as show
+
+    from .data.display import show_tree
+    from .data.tree import caption_trees
+
+    for roots in caption_trees(options.video, options.data_dir):
+        show(show_tree(roots))
+    return 0
+
+
+_COMMANDS = {"demo": _demo, "check": _check, "tree": _tree}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,7 +7,7 @@ import pytest
 from surglavi_hf.cli import main
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["check", "--help"], ["tree", "--help"]])
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -15,13 +15,29 @@ def test_help(arguments, capsys):
     assert "demo" in capsys.readouterr().out
 
 
-def test_help_has_an_example(capsys):
+@pytest.mark.parametrize(
+    "command, example",
+    [("demo", "--output demo"), ("check", "demo/corpus"), ("tree", "procedure-001 --data_dir demo/corpus")],
+)
+def test_help_has_an_example(command, example, capsys):
     with pytest.raises(SystemExit):
-        main(["demo", "--help"])
-    assert "example: surglavi demo --output demo" in capsys.readouterr().out
+        main([command, "--help"])
+    assert f"example: surglavi {command} {example}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["dmeo"], ["demo"], ["demo", "--output", "x", "--seed", "-1"]])
+def test_the_examples_work(corpus, tmp_path, monkeypatch, capsys):
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "corpus").symlink_to(corpus)
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "demo/corpus"]) == 0
+    assert main(["tree", "procedure-001", "--data_dir", "demo/corpus"]) == 0
+    shown = capsys.readouterr().out
+    assert "0 left out" in shown and " phase " in shown and "└── " in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dmeo"], ["demo"], ["demo", "--output", "x", "--seed", "-1"], ["check"], ["tree"]]
+)
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The captions of a video as a tree: phases, their steps, their tasks."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import load_dataset
+
+
+@dataclass
+class CaptionNode:
+    """A caption, a row of config `all` without its clip, and the captions that lie in it, in order of time."""
+
+    row: dict[str, Any]
+    children: list["CaptionNode"] = field(default_factory=list)
+
+
+def caption_trees(video: str, data_dir: str | Path | None = None) -> list[list[CaptionNode]]:
+    """
+    Returns for each video called `video` its captions without a parent, in order of time. More than one video can have
+    the same YouTube id. No filter applies.
+
+    Args:
+        video: Its name, YouTube id, or number in the database.
+        data_dir: The folder that holds the database; by default as `load_dataset("surglavi")`.
+
+    Raises:
+        ValueError: no caption belongs to such a video.
+        FileNotFoundError, OSError: there is no database, or it cannot be read.
+    """
+    data_dir = data_dir and str(data_dir)
+    everything = {"filter_pairs": False, "max_duration": float("inf")}
+    dataset = load_dataset("surglavi", "all", data_dir=data_dir, split="train", streaming=True, **everything)
+    nodes = {}
+    for table in dataset.with_format("arrow").iter(batch_size=1000):
+        table = table.drop_columns("clip")
+        nodes |= {row["caption_id"]: CaptionNode(row) for row in table.filter(_is_of(table, video)).to_pylist()}
+    if not nodes:
+        raise ValueError(f"no caption of a video {video!r}, expected its name, YouTube id or video_id")
+    trees = {}
+    for node in sorted(nodes.values(), key=lambda node: (node.row["start_time"], -node.row["end_time"])):
+        parent = nodes.get(node.row["parent_caption_id"])
+        (parent.children if parent else trees.setdefault(node.row["video_id"], [])).append(node)
+    return list(trees.values())
+
+
+def _is_of(table: pa.Table, video: str) -> pa.ChunkedArray:
+    named = pc.or_(pc.equal(table["video_name"], video), pc.fill_null(pc.equal(table["youtube_id"], video), False))
+    return pc.or_(named, pc.equal(table["video_id"].cast(pa.string()), video))

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from surglavi_hf.cli import main
+from surglavi_hf.data.tree import caption_trees
+
+from .reference import write_database
+
+
+def caption(caption_id, level_id, start, end, text, video_id=1):
+    times = {"start_time": start, "end_time": end, "duration": end - start}
+    return {"caption_id": caption_id, "video_id": video_id, "level_id": level_id, "caption": text} | times
+
+
+@pytest.fixture
+def folder(tmp_path):
+    captions = [
+        caption(1, 1, 3700, 3702, "late task"),
+        caption(2, 3, 0, 90, "the phase"),
+        caption(3, 2, 0, 45, "the step"),
+        caption(4, 1, 2, 4, "first\x1b[31m task [bold]"),
+        caption(5, 1, 10, 14, "second task"),
+        caption(6, 1, 1, 2, "of the alias", video_id=2),
+    ]
+    videos = [{"video_id": index, "name": f"v{index}", "youtube_id": "y", "title": "T"} for index in (1, 2)]
+    write_database(tmp_path / "surglavi_beta.db", videos=videos, captions=captions)
+    return tmp_path
+
+
+@pytest.mark.parametrize("video", ["v1", "1"])
+def test_nesting_and_order(folder, video):
+    (roots,) = caption_trees(video, folder)
+    assert [node.row["caption_id"] for node in roots] == [2, 1]
+    (step,) = roots[0].children
+    assert step.row["caption_id"] == 3 and [node.row["caption_id"] for node in step.children] == [4, 5]
+
+
+def test_all_videos_of_a_youtube_id(folder):
+    assert [roots[0].row["video_name"] for roots in caption_trees("y", folder)] == ["v1", "v2"]
+
+
+def test_no_such_video(folder, capsys):
+    assert main(["tree", "nothing", "--data_dir", str(folder)]) == 1
+    assert capsys.readouterr().err == (
+        "surglavi tree: error: no caption of a video 'nothing', expected its name, YouTube id or video_id\n"
+    )
