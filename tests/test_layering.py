@@ -19,12 +19,14 @@ ROOMS = {
 }
 OWNERS = {
     "sqlite3": {"data/database.py", "demo_corpus.py"},  # the demo writes a database
+    "huggingface_hub.hf_hub_download": {"data/locate.py"},
     "decord": {"media/decode.py"},
     "av": {"media/decode.py", "demo_drawing.py"},  # and videos
     "torch.distributed": {"training/loss.py"},
     "accelerate": {"training/loop.py", "training/launch.py"},
     "sklearn": {"evaluation/metrics.py"},
     "matplotlib": {"evaluation/pictures.py"},
+    "rich": {"cli.py", "data/display.py", "demo.py"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from .database import DATABASE_NAME
 
@@ -51,14 +51,15 @@ def default_database(token: str | bool | None = None) -> Path:
     else:
         tried = f"{DATA_DIR_VARIABLE} is not set"
     try:
-        return hub_database(HUB_DATASET, token=token)
-    except (OSError, EntryNotFoundError) as error:  # what huggingface_hub raises, offline and online
-        reason = str(error).strip().splitlines()
-        raise FileNotFoundError(
-            f"no SurgLaVi database: {tried}; the Hub dataset {HUB_DATASET} could not be reached "
-            f"({type(error).__name__}: {reason[0] if reason else 'no reason given'}). Pass data_dir=DIR, the folder "
-            f"that holds {DATABASE_NAME}, or data_files=FILE, or set {DATA_DIR_VARIABLE}"
-        ) from error
+        if database := hub_database(HUB_DATASET, token=token):
+            return database
+        reason = f"it has no {DATABASE_NAME}"
+    except OSError as error:  # as are huggingface_hub's errors
+        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
+    raise FileNotFoundError(
+        f"no SurgLaVi database: {tried}; nor could it be had from the Hub dataset {HUB_DATASET} ({reason}). Pass "
+        f"data_dir=DIR, the folder that holds {DATABASE_NAME}, or data_files=FILE, or set {DATA_DIR_VARIABLE}"
+    )
 
 
 def hub_database(
@@ -67,21 +68,25 @@ def hub_database(
     revision: str | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
-) -> Path:
+) -> Path | None:
     """
-    Returns the database of a Hub dataset, downloaded once.
+    Returns the database of a Hub dataset, downloaded once; `None` where the dataset has none.
 
     Raises:
-        huggingface_hub.errors.EntryNotFoundError: the repository has none.
         OSError: the Hub cannot be reached and the file is not in its cache, or the repository cannot be read.
     """
-    path = hf_hub_download(
-        repo_id,
-        DATABASE_NAME,
-        subfolder=folder,
-        repo_type="dataset",
-        revision=revision,
-        token=token,
-        local_files_only=local_files_only,
-    )
+    try:
+        path = hf_hub_download(
+            repo_id,
+            DATABASE_NAME,
+            subfolder=folder,
+            repo_type="dataset",
+            revision=revision,
+            token=token,
+            local_files_only=local_files_only,
+        )
+    except LocalEntryNotFoundError:  # not known: no network
+        raise
+    except EntryNotFoundError:
+        return None
     return Path(path)

@@ -15,7 +15,6 @@ import datasets
 import datasets.load
 from datasets.data_files import DataFilesDict, DataFilesList, sanitize_patterns
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
-from huggingface_hub.errors import EntryNotFoundError
 
 from .database import DATABASE_NAME, database_state, open_database
 from .locate import DATA_DIR_VARIABLE, default_database, find_database, hub_database
@@ -54,11 +53,9 @@ class HubModuleFactory(datasets.load.HubDatasetModuleFactory):
 
     def get_module(self) -> datasets.load.DatasetModule:
         if self.data_files is None:
-            try:
-                token = self.download_config.token
-                return _module_of_hub(hub_database(self.name, self.data_dir, self.commit_hash, token))
-            except EntryNotFoundError:
-                pass
+            database = hub_database(self.name, self.data_dir, self.commit_hash, self.download_config.token)
+            if database:
+                return _module_of_hub(database)
         return super().get_module()
 
 
@@ -68,7 +65,7 @@ class CachedModuleFactory(datasets.load.CachedDatasetModuleFactory):
     def get_module(self) -> datasets.load.DatasetModule:
         try:
             database = hub_database(self.name, local_files_only=True)
-        except (OSError, EntryNotFoundError):
+        except OSError:
             return super().get_module()
         logger.warning("the Hub cannot be reached, using %s of an earlier download", database)
         return _module_of_hub(database)

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
+import os
 import random
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -43,3 +49,51 @@ def database(tmp_path_factory) -> Path:
         )
     path = tmp_path_factory.mktemp("database") / DATABASE_NAME
     return write_database(path, videos=videos, captions=captions)
+
+
+class Hub:
+    """As much of the Hub as serves the files of any dataset, on loopback."""
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def __init__(self, home: Path):
+        self.home, self.files = home, {}
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                content = hub.files.get(self.path.rpartition("/")[2]) if "/resolve/" in self.path else None
+                if self.path.startswith("/api/datasets/") and "/revision/" not in self.path:
+                    content = json.dumps({"id": "aleperez24/SurgLaVi", "sha": hub.commit, "siblings": []}).encode()
+                self.send_response(404 if content is None else 200)
+                if content is None:
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("X-Repo-Commit", hub.commit)
+                self.send_header("ETag", f'"{hash(content)}"')
+                self.send_header("Content-Length", str(len(content or b"")))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(content or b"")
+
+            do_HEAD = do_GET
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def run(self, code: str, **environment: str) -> subprocess.CompletedProcess:
+        """Runs Python with this Hub and a cache of its own."""
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        environment = {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"} | environment
+        environment = os.environ | {"HF_HOME": str(self.home)} | environment
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def hub(tmp_path):
+    hub = Hub(tmp_path / "home")
+    yield hub
+    hub.server.shutdown()
+    hub.server.server_close()

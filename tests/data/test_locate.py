@@ -39,3 +39,11 @@ def test_the_error_says_what_was_tried(tmp_path, monkeypatch, variable):
     assert message.startswith(f"no SurgLaVi database: {tried}") and "\n" not in message
     for part in ("aleperez24/SurgLaVi", "data_dir=DIR", "data_files=FILE", "set SURGLAVI_DATA_DIR"):
         assert part in message
+
+
+def test_a_hub_dataset_without_a_database_is_no_error_and_no_network_is(hub):
+    code = "from surglavi_hf.data.locate import hub_database; print(hub_database('user/another'))"
+    run = hub.run(code)
+    assert (run.returncode, run.stdout) == (0, "None\n"), run.stderr
+    run = hub.run(code, HF_HUB_OFFLINE="1", HF_HOME=str(hub.home / "new"))
+    assert run.returncode == 1 and "LocalEntryNotFoundError" in run.stderr
