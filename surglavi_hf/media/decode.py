@@ -12,6 +12,7 @@ import torch
 logger = logging.getLogger(__name__)
 
 END_TOLERANCE_S = 1.0  # containers and databases round durations; further past the end is a mistake
+LAST_SEEK_S = 1e9  # no video is longer, and FFmpeg counts in 64 bits
 SEEK_AHEAD_S = 5.0  # within this distance decoding on costs less than a seek to the previous key frame
 
 
@@ -127,7 +128,7 @@ def _decode_pyav(path: str, times: np.ndarray) -> torch.Tensor:
 def _decode_from(container, stream, time: float) -> Iterator:
     """Decodes from the last key frame at or before `time`, further back where the container's index misleads."""
     for margin in (0.0, 10.0, time):
-        container.seek(max(0, int((time - margin) / stream.time_base)), stream=stream)
+        container.seek(max(0, int(min(time - margin, LAST_SEEK_S) / stream.time_base)), stream=stream)
         decoded = container.decode(stream)
         first = next(decoded, None)
         if first is not None and (first.time <= time or margin == time):

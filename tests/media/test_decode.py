@@ -52,6 +52,8 @@ def test_past_the_end(tmp_path, write_video, backend):
     assert shown(decode_frames(video, [1.1])) == [2]
     with pytest.raises(PastEndError, match=r"v\.mp4 ends at 0\.\d+ s, .* 7\.000 s") as caught:
         decode_frames(video, [0.0, 7.0])
+    with pytest.raises(PastEndError):
+        decode_frames(video, [1e300])
     assert "\n" not in str(caught.value) and 0.2 <= caught.value.end <= 0.5
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.end) == (str(caught.value), caught.value.end)
