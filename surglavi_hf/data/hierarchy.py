@@ -19,7 +19,9 @@ class _Intervals(NamedTuple):
         return _Intervals(*(column[rows] for column in self))
 
 
-def parent_rows(video: np.ndarray, level: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+def parent_rows(
+    video: np.ndarray, level: np.ndarray, start: np.ndarray, end: np.ndarray, eligible: np.ndarray | None = None
+) -> np.ndarray:
     """
     Returns for each caption the row of its parent, or -1 where it has none.
 
@@ -32,11 +34,13 @@ def parent_rows(video: np.ndarray, level: np.ndarray, start: np.ndarray, end: np
         level: `(num_captions,)` values of [`Level`].
         start: `(num_captions,)` seconds.
         end: `(num_captions,)` seconds, above `start`.
+        eligible: `(num_captions,)` booleans, which captions can be parents; all by default.
     """
     result = np.full(len(video), -1, dtype=np.int64)
     captions = _Intervals(np.unique(video, return_inverse=True)[1], start, end)  # small numbers for _running_first
     for child_level, parent_level in PARENT_LEVELS:
-        child, parent = np.flatnonzero(level == child_level), np.flatnonzero(level == parent_level)
+        child, parent = np.flatnonzero(level == child_level), level == parent_level
+        parent = np.flatnonzero(parent if eligible is None else parent & eligible)
         if len(child) and len(parent):
             best = _best_parents(captions[child], captions[parent])
             result[child] = np.where(best < 0, -1, parent[best])
@@ -71,7 +75,7 @@ def _choose(candidates: tuple[np.ndarray, ...], child: _Intervals, parent: _Inte
     for candidate in candidates:
         length = parent.end[candidate] - parent.start[candidate]
         overlap = np.minimum(parent.end[candidate], child.end) - np.maximum(parent.start[candidate], child.start)
-        overlap[(candidate < 0) | (2 * overlap < child.end - child.start)] = -1
+        overlap[(candidate < 0) | (overlap < (child.end - child.start) / 2)] = -1
         shorter = (length < best_length) | ((length == best_length) & (candidate < best))
         better = (overlap > best_overlap) | ((overlap == best_overlap) & shorter)
         best[better], best_overlap[better], best_length[better] = candidate[better], overlap[better], length[better]

@@ -21,7 +21,7 @@ from .database import (
 )
 from .hierarchy import parent_rows
 from .splits import in_split
-from .validation import REASONS, SOUND, count_reasons, ends_past_video, find_problems, has_state, level_values, numbers
+from .validation import SOUND, count_reasons, ends_past_video, find_problems, has_state, level_values, numbers
 
 if TYPE_CHECKING:
     from .builder import SurgLaViConfig
@@ -39,11 +39,13 @@ def caption_tables(config: "SurgLaViConfig", low: float, high: float) -> Iterato
     """Yields the clip-caption pairs that `config` asks for, in the order of their ids."""
     with open_database(config.database) as connection:
         levels, videos = read_levels(connection), read_videos(connection)
-        captions = read_captions(connection, narrations=not config.enhanced_captions)
-        problems = find_problems(captions, videos, levels)
+        narrations = not config.enhanced_captions
+        captions = read_captions(connection, narrations)
         level = level_values(captions, levels)
-        parent_caption_id = _parent_ids(captions, level, problems == SOUND)
-        problems[(problems == SOUND) & has_state(captions, State.SILENT)] = list(REASONS).index("empty text")
+        problems = find_problems(captions, videos, levels, narrations)
+        # Parents are the same for all options.
+        eligible = find_problems(captions, videos, levels) == SOUND if narrations else problems == SOUND
+        parent_caption_id = _parent_ids(captions, level, problems == SOUND, eligible)
         if low == 0:  # once, whatever the splits
             past_end = np.count_nonzero(ends_past_video(captions, videos) & (problems == SOUND))
             _log(config, "captions", captions.num_rows, count_reasons(problems), past_end)
@@ -129,11 +131,11 @@ def _log(config: "SurgLaViConfig", table: str, num_rows: int, left_out: Mapping[
         logger.warning("%s: %s; see `surglavi check`", config.database, "; ".join(parts))
 
 
-def _parent_ids(captions: pa.Table, level: np.ndarray, sound: np.ndarray) -> pa.Array:
-    """Returns the `caption_id` of each caption's parent, null where it has none. Parents are sound, too."""
-    rows = np.flatnonzero(sound)
+def _parent_ids(captions: pa.Table, level: np.ndarray, sound: np.ndarray, eligible: np.ndarray) -> pa.Array:
+    """Returns the `caption_id` of the parents of sound captions, null where there is none; of eligible ones."""
+    rows = np.flatnonzero(sound | eligible)
     video_id, start, end = (numbers(captions[name])[rows] for name in ("video_id", "start_time", "end_time"))
-    parent = parent_rows(video_id, level[rows], start, end)
+    parent = parent_rows(video_id, level[rows], start, end, eligible[rows])
     parent_row = np.full(captions.num_rows, -1, dtype=np.int64)
     parent_row[rows] = np.where(parent < 0, -1, rows[parent])
     return captions["caption_id"].take(pa.array(parent_row, mask=parent_row < 0)).combine_chunks()

@@ -12,6 +12,7 @@ _TEXTS = ("caption", "raw_narration")
 # Each reason with the columns that show it. The first that applies counts.
 REASONS = {
     "caption_id is not an integer": ("caption_id",),
+    "caption_id repeated": ("caption_id",),
     "orphan video_id": ("video_id",),
     "video without a name": ("video_id",),
     "unknown level": ("level_id",),
@@ -25,7 +26,9 @@ REASONS = {
 SOUND = -1
 
 
-def find_problems(captions: pa.Table, videos: pa.Table, levels: dict[int, Level]) -> np.ndarray:
+def find_problems(
+    captions: pa.Table, videos: pa.Table, levels: dict[int, Level], narrations: bool = False
+) -> np.ndarray:
     """
     Returns for each caption the index of its reason in `REASONS`, or `SOUND`.
 
@@ -33,11 +36,16 @@ def find_problems(captions: pa.Table, videos: pa.Table, levels: dict[int, Level]
         captions: As [`read_captions`] returns them.
         videos: As [`read_videos`] returns them.
         levels: As [`read_levels`] returns them.
+        narrations: The text to use is the narration, whatever the enriched caption.
     """
+    caption_id, valid_id = numbers(captions["caption_id"]), ~_is_null(captions["caption_id"])
+    repeated = np.zeros(captions.num_rows, dtype=bool)
+    repeated[1:] = (caption_id[1:] == caption_id[:-1]) & valid_id[1:] & valid_id[:-1]  # they are in order
     video_row = pc.index_in(captions["video_id"], videos["video_id"])
     start, end, duration = (numbers(captions[name]) for name in ("start_time", "end_time", "duration"))
     found = (
-        _is_null(captions["caption_id"]),
+        ~valid_id,
+        repeated,
         _is_null(captions["video_id"]) | _is_null(video_row),
         _is_blank(videos["name"]).take(video_row).fill_null(True).to_numpy(),
         level_values(captions, levels) == 0,
@@ -45,8 +53,8 @@ def find_problems(captions: pa.Table, videos: pa.Table, levels: dict[int, Level]
         start < 0,
         end <= start,
         duration <= 0,
-        has_state(captions, State.NOT_TEXT),
-        has_state(captions, State.EMPTY),
+        has_state(captions, State.NOT_TEXT) & (not narrations),
+        has_state(captions, State.SILENT if narrations else State.EMPTY),
     )
     problems = np.full(captions.num_rows, SOUND, dtype=np.int8)
     for reason, rows in reversed(list(enumerate(found))):

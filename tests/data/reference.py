@@ -47,8 +47,9 @@ def is_number(value) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def is_sound(caption: dict, videos: dict[int, dict], levels: dict[int, int]) -> bool:
-    text = caption["raw_narration"] if caption["caption"] is None else caption["caption"]
+def is_sound(caption: dict, videos: dict[int, dict], levels: dict[int, int], enhanced_captions: bool = True) -> bool:
+    use_narration = caption["caption"] is None or not enhanced_captions
+    text = caption["raw_narration"] if use_narration else caption["caption"]
     times = caption["start_time"], caption["end_time"], caption["duration"]
     name = videos.get(caption["video_id"], {}).get("name") if isinstance(caption["video_id"], int) else None
     return (
@@ -76,15 +77,15 @@ def parent_of(child: dict, captions: list[dict]) -> int | None:
     return best and best[2]
 
 
-def sound_captions(path: Path) -> list[dict]:
-    """The captions that can be used, with their level (1 for task) and their parents."""
+def sound_captions(path: Path, enhanced_captions: bool = True) -> list[dict]:
+    """The captions that can be used, with their level (1 for task) and their parents, which options do not change."""
     videos = {row["video_id"]: row for row in stored(path, "videos")}
     levels = {
         row["level_id"]: ALIASES[row["name"].strip().lower()]
         for row in stored(path, "levels")
         if str(row["name"]).strip().lower() in ALIASES
     }
-    captions = [row for row in stored(path, "captions") if is_sound(row, videos, levels)]
+    captions = [row for row in stored(path, "captions") if is_sound(row, videos, levels, enhanced_captions)]
     for row in captions:
         row["level"] = levels[row["level_id"]]
         row["video"] = videos[row["video_id"]]
@@ -92,9 +93,10 @@ def sound_captions(path: Path) -> list[dict]:
             row[name] = float(row[name])
     of_video: dict[int, list[dict]] = {}
     for row in captions:
-        of_video.setdefault(row["video_id"], []).append(row)
+        if is_sound(row, videos, levels):
+            of_video.setdefault(row["video_id"], []).append(row)
     for row in captions:
-        row["parent_caption_id"] = parent_of(row, of_video[row["video_id"]])
+        row["parent_caption_id"] = parent_of(row, of_video.get(row["video_id"], []))
     return captions
 
 
@@ -109,13 +111,12 @@ def expected_rows(
 ) -> list[dict]:
     """The rows of `load_dataset("surglavi", level, …)`, by the columns that are not copied from the video."""
     rows = []
-    for row in sound_captions(path):
+    for row in sound_captions(path, enhanced_captions):
         narration = row["raw_narration"] if isinstance(row["raw_narration"], str) else None
         text = row["caption"] if enhanced_captions and row["caption"] is not None else narration
         flagged = row["is_descriptive"] == 1 and row["is_surgical_content"] == 1
         if (
-            (text or "").strip()
-            and min_duration < row["duration"] <= max_duration
+            min_duration < row["duration"] <= max_duration
             and level in ("all", LEVELS[row["level"] - 1])
             and (flagged or not filter_pairs)
         ):

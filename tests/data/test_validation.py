@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import sqlite3
+
 import pytest
 
 from surglavi_hf.data.check import check_database
@@ -64,3 +66,17 @@ def test_no_levels_that_are_known(tmp_path):
     levels = [{"level_id": 1, "name": "stage"}, {"level_id": 2, "name": None}]
     path = write_database(tmp_path / "x.db", videos=VIDEOS, captions=rows, levels=levels)
     assert check_database(path).left_out == {"unknown level": 1}
+
+
+def test_repeated_ids(tmp_path):
+    """NULL and text are no ids, and none repeats another."""
+    rows = [{"caption_id": index} | GOOD for index in range(7)]
+    path = write_database(tmp_path / "x.db", videos=VIDEOS, captions=rows)
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE copy AS SELECT * FROM captions; DROP TABLE captions;")
+    for old, new in ((1, None), (2, None), (3, 0), (4, "x"), (5, "x")):
+        connection.execute("UPDATE copy SET caption_id = ? WHERE caption_id = ?", (new, old))
+    connection.execute("ALTER TABLE copy RENAME TO captions")
+    connection.commit()
+    connection.close()
+    assert check_database(path).left_out == {"caption_id is not an integer": 4, "caption_id repeated": 1}
