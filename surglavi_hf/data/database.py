@@ -4,7 +4,6 @@
 import itertools
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from enum import IntEnum, IntFlag
@@ -70,7 +69,8 @@ TRANSCRIPTION_COLUMNS = {
     "file_path": pa.string(),
     "text": pa.string(),
 }
-_WHITE_SPACE = "".join(character for character in map(chr, range(sys.maxunicode + 1)) if character.isspace())
+_WHITE_SPACE = "".join(character for character in map(chr, range(0x3001)) if character.isspace())  # all of Unicode's
+# All three in one order: an index for one of them would order equal ids its own way.
 # SQLite holds any type in any column. Of flags and text only the state is read: one number is faster than six.
 _SELECT_CAPTIONS = """
     SELECT caption_id, video_id, level_id, start_time, end_time, duration,
@@ -81,19 +81,19 @@ _SELECT_CAPTIONS = """
            + 16 * (ltrim(coalesce(caption, raw_narration, ''), :white_space) = '')
            + 32 * (:narrations AND (typeof(raw_narration) != 'text' OR ltrim(raw_narration, :white_space) = ''))
            AS state
-    FROM captions ORDER BY captions.caption_id
+    FROM captions NOT INDEXED ORDER BY captions.caption_id
 """
 _SELECT_TEXTS = """
     SELECT CASE WHEN typeof(caption) = 'text' THEN caption END,
            CASE WHEN typeof(raw_narration) = 'text' THEN raw_narration END
-    FROM captions ORDER BY captions.caption_id
+    FROM captions NOT INDEXED ORDER BY captions.caption_id
 """
 _CAPTION_COLUMNS = {
     **dict.fromkeys(("caption_id", "video_id", "level_id"), pa.int64()),
     **dict.fromkeys(("start_time", "end_time", "duration"), pa.float64()),
     "state": pa.int64(),
 }
-_SELECT_CAPTION = "SELECT * FROM captions ORDER BY captions.caption_id LIMIT 1 OFFSET ?"
+_SELECT_CAPTION = "SELECT * FROM captions NOT INDEXED ORDER BY captions.caption_id LIMIT 1 OFFSET ?"
 _REQUIRED_COLUMNS = {
     "SELECT * FROM videos LIMIT 0": ("video_id", "name", "youtube_id"),
     "SELECT * FROM captions LIMIT 0": (
@@ -112,22 +112,35 @@ def open_database(path: str | os.PathLike) -> Iterator[sqlite3.Connection]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: another program has locked it.
+        OSError: another program has locked it, or left it in the middle of a write.
         ValueError: the file is not SQLite, is damaged, or lacks a published table or column.
     """
     path = Path(path).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"no database at {path}; {_REMEDY}, or name another file")
+    database_error = sqlite3.DatabaseError  # found even when a generator is closed as Python ends
     try:
         with closing(_connect(path)) as connection:
             _check_schema(path, connection)
             yield connection
-    except sqlite3.Error as error:
+    except database_error as error:
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise
         if "locked" in str(error):
             raise OSError(
                 f"database {path} is locked by another program; close that program or read a copy of the file"
             ) from error
+        if isinstance(error, sqlite3.OperationalError) and (beside := _unfinished(path)):
+            raise OSError(
+                f"database {path} cannot be read ({error}): {beside} holds an unfinished write; copy both to a folder "
+                "that can be written to and open the copy once with sqlite3"
+            ) from error
         raise ValueError(f"{path} is not a readable SQLite database ({error}); {_REMEDY}") from error
+
+
+def _unfinished(path: Path) -> str | None:
+    logs = (path.with_name(f"{path.name}{suffix}") for suffix in ("-journal", "-wal"))
+    return next((log.name for log in logs if log.is_file() and log.stat().st_size), None)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -136,7 +149,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     with path.open("rb") as file:
         if not in_use and file.read(20)[18:] == b"\x02\x02":
             uri += "&immutable=1"  # in WAL mode SQLite would write beside a file that nobody has open
-    connection = sqlite3.connect(uri, uri=True)
+    # datasets interleaves streams from threads, one at a time each.
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     connection.execute("BEGIN")
     return connection

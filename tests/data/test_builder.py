@@ -6,10 +6,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, load_dataset
+from datasets import Dataset, interleave_datasets, load_dataset
 from hypothesis import given, settings
 
 from surglavi_hf.data import DATABASE_NAME, split_position
@@ -122,6 +123,7 @@ def test_a_new_video_moves_no_other(database, tmp_path):
         ("all", {"test_fraction": 0.6, "validation_fraction": 0.4}, "test_fraction=0.6"),
         ("all", {"min_duration": 5.0, "max_duration": 5.0}, "min_duration=5.0"),
         ("all", {"min_duration": -1.0}, "min_duration=-1.0"),
+        ("all", {"min_duration": "3"}, "expected numbers"),
         ("videos", {"deduplicate": True, "min_duration": 2}, "min_duration, deduplicate chooses captions"),
         ("transcriptions", {"filter_pairs": False}, "filter_pairs chooses captions"),
     ],
@@ -215,6 +217,37 @@ def test_streaming_gives_the_same_rows(corpus, config):
         streamed = load_dataset("surglavi", config, split=split, streaming=True, **options)
         built = load_dataset("surglavi", config, split=split, **options)
         assert list(streamed) == list(built) and len(built) and streamed.features == built.features
+
+
+def test_streams_cross_threads(tmp_path):
+    """As when datasets interleaves them; the first thousand rows come with one fetch."""
+    row = {"video_id": 1, "level_id": 1, "start_time": 1, "end_time": 2, "duration": 1, "caption": "x"}
+    flags = {"is_surgical_content": 1, "is_descriptive": 1}
+    captions = [{"caption_id": index} | row | flags for index in range(3000)]
+    path = write_database(tmp_path / DATABASE_NAME, videos=[{"video_id": 1, "name": "v"}], captions=captions)
+    rows = iter(load(path, streaming=True))
+    next(rows)
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(lambda: sum(1 for _ in rows)).result() == 2999
+    streams = [load(path, level, streaming=True) for level in ("all", "task")]
+    assert sum(1 for _ in interleave_datasets(streams, stopping_strategy="all_exhausted")) >= 6000
+
+
+def test_a_narration_counts_where_it_is_the_text(tmp_path):
+    """Whatever the enriched caption; and the option moves no parent."""
+    row = {"video_id": 1, "start_time": 1, "end_time": 2, "duration": 1, "raw_narration": "raw"}
+    captions = [
+        {"caption_id": 1, "level_id": 1, "caption": "x"} | row,
+        {"caption_id": 2, "level_id": 1, "caption": ""} | row,
+        {"caption_id": 3, "level_id": 1, "caption": b"blob"} | row,
+        {"caption_id": 4, "level_id": 2, "caption": " "} | row,
+        {"caption_id": 5, "level_id": 2, "caption": "x"} | row | {"end_time": 3, "raw_narration": ""},
+    ]
+    path = write_database(tmp_path / DATABASE_NAME, videos=[{"video_id": 1, "name": "v"}], captions=captions)
+    enhanced, raw = (load(path, filter_pairs=False, enhanced_captions=value) for value in (True, False))
+    assert enhanced["caption_id"][:] == [1, 5] and enhanced["parent_caption_id"][:] == [5, None]
+    assert raw["caption_id"][:] == [1, 2, 3, 4] and raw["parent_caption_id"][:] == [5, 5, 5, None]
+    assert set(raw["caption"]) == {"raw"} and not any(raw["is_enhanced"])
 
 
 def build(folder, cache_dir, start, results):
