@@ -82,6 +82,9 @@ class SurgLaViConfig(datasets.BuilderConfig):
 
     def validate(self) -> None:
         """Raises ValueError where an option is out of range. datasets sets options after construction."""
+        numbers = (self.min_duration, self.max_duration, self.validation_fraction, self.test_fraction)
+        if not all(isinstance(value, int | float) for value in numbers):
+            raise ValueError(f"durations and fractions {numbers}, expected numbers")
         if not 0 <= self.min_duration < self.max_duration:
             raise ValueError(
                 f"min_duration={self.min_duration} and max_duration={self.max_duration}, expected seconds with "

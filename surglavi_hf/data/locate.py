@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the database is: a folder, the environment, the Hub."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -9,19 +10,21 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from .database import DATABASE_NAME
 
+logger = logging.getLogger(__name__)
+
 DATA_DIR_VARIABLE = "SURGLAVI_DATA_DIR"
 HUB_DATASET = "aleperez24/SurgLaVi"
 
 
 def find_database(data_dir: str | os.PathLike) -> Path:
     """
-    Returns the database in a folder: `surglavi_beta.db`, or the only file that ends in `.db`.
+    Returns the database in a folder: `surglavi_beta.db`, or the only file that ends in `.db`. A file is taken as is.
 
     Raises:
         FileNotFoundError: there is none, or more than one.
     """
     folder = Path(data_dir).expanduser().absolute()
-    database = folder / DATABASE_NAME
+    database = folder if folder.is_file() else folder / DATABASE_NAME
     if database.is_file():
         return database
     others = sorted(folder.glob("*.db")) if folder.is_dir() else []
@@ -52,6 +55,8 @@ def default_database(token: str | bool | None = None) -> Path:
         tried = f"{DATA_DIR_VARIABLE} is not set"
     try:
         if database := hub_database(HUB_DATASET, token=token):
+            if data_dir:
+                logger.warning("%s; using the Hub dataset %s", tried, HUB_DATASET)
             return database
         reason = f"it has no {DATABASE_NAME}"
     except OSError as error:  # as are huggingface_hub's errors
@@ -64,6 +69,7 @@ def default_database(token: str | bool | None = None) -> Path:
 
 def hub_database(
     repo_id: str,
+    filename: str = DATABASE_NAME,
     folder: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -78,7 +84,7 @@ def hub_database(
     try:
         path = hf_hub_download(
             repo_id,
-            DATABASE_NAME,
+            filename,
             subfolder=folder,
             repo_type="dataset",
             revision=revision,

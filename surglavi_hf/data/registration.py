@@ -9,6 +9,8 @@ that looks for the database and leaves everything else to datasets.
 import hashlib
 import logging
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import datasets
@@ -22,7 +24,7 @@ from .locate import DATA_DIR_VARIABLE, default_database, find_database, hub_data
 DATASET_NAME = "surglavi"
 _MODULE = "surglavi_hf.data.builder"
 # The cache is keyed by the code that fills it.
-_CODE = ("builder", "clips", "database", "hierarchy", "splits", "tables", "validation")
+_CODE = ("../media/library", "builder", "clips", "database", "hierarchy", "splits", "tables", "validation")
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,10 @@ class LocalModuleFactory(datasets.load.LocalDatasetModuleFactory):
     """`load_dataset(FOLDER)`."""
 
     def get_module(self) -> datasets.load.DatasetModule:
-        database = _database_in(Path(self.path, self.data_dir or "")) if self.data_files is None else None
+        folder = Path(self.path, self.data_dir or "")
+        if _names_database(self.data_files):
+            return _module(_named_database(self.data_files, str(folder), None))
+        database = _database_in(folder) if self.data_files is None else None
         return _module(database) if database else super().get_module()
 
 
@@ -52,23 +57,27 @@ class HubModuleFactory(datasets.load.HubDatasetModuleFactory):
     """`load_dataset("user/repository")`."""
 
     def get_module(self) -> datasets.load.DatasetModule:
-        if self.data_files is None:
-            database = hub_database(self.name, self.data_dir, self.commit_hash, self.download_config.token)
-            if database:
+        if self.data_files is None or _names_database(self.data_files):
+            filename, token = self.data_files or DATABASE_NAME, self.download_config.token
+            if database := hub_database(self.name, filename, self.data_dir, self.commit_hash, token):
                 return _module_of_hub(database)
         return super().get_module()
 
 
 class CachedModuleFactory(datasets.load.CachedDatasetModuleFactory):
-    """`load_dataset("user/repository")` without network."""
+    """`load_dataset("user/repository")` without network. datasets comes here after any failure, too."""
 
     def get_module(self) -> datasets.load.DatasetModule:
-        try:
-            database = hub_database(self.name, local_files_only=True)
-        except OSError:
-            return super().get_module()
-        logger.warning("the Hub cannot be reached, using %s of an earlier download", database)
-        return _module_of_hub(database)
+        if isinstance(sys.exc_info()[1], ConnectionError):
+            with suppress(OSError):
+                database = hub_database(self.name, local_files_only=True)
+                logger.warning("the Hub cannot be reached, using %s of an earlier download", database)
+                return _module_of_hub(database)
+        return super().get_module()
+
+
+def _names_database(data_files) -> bool:
+    return isinstance(data_files, str) and data_files.endswith(".db")
 
 
 def _database_in(folder: Path) -> Path | None:
@@ -85,7 +94,7 @@ def _database_in(folder: Path) -> Path | None:
 
 def _named_database(data_files, data_dir: str | None, download_config) -> Path:
     """Returns the file that `data_files` names, downloaded where it is elsewhere."""
-    patterns = sanitize_patterns(data_files)
+    patterns = sanitize_patterns(os.fspath(data_files) if isinstance(data_files, os.PathLike) else data_files)
     if list(patterns) == ["train"] and len(patterns["train"]) == 1:
         named = patterns["train"][0]
         path = Path(data_dir or "", named).expanduser().absolute()

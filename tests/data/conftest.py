@@ -63,8 +63,10 @@ class Hub:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 content = hub.files.get(self.path.rpartition("/")[2]) if "/resolve/" in self.path else None
-                if self.path.startswith("/api/datasets/") and "/revision/" not in self.path:
-                    content = json.dumps({"id": "aleperez24/SurgLaVi", "sha": hub.commit, "siblings": []}).encode()
+                if self.path.startswith("/api/datasets/"):
+                    files = [{"type": "file", "path": name, "size": 1, "oid": "0"} for name in hub.files]
+                    about = {"id": "aleperez24/SurgLaVi", "sha": hub.commit, "siblings": []}
+                    content = json.dumps(files if "/tree/" in self.path else about).encode()
                 self.send_response(404 if content is None else 200)
                 if content is None:
                     self.send_header("X-Error-Code", "EntryNotFound")

@@ -11,6 +11,11 @@ def test_the_published_name_comes_first(tmp_path):
     assert find_database(tmp_path) == tmp_path / "surglavi_beta.db"
 
 
+def test_a_file_is_taken_as_it_is(tmp_path):
+    (tmp_path / "x.db").touch()
+    assert find_database(tmp_path / "x.db") == tmp_path / "x.db"
+
+
 def test_none_or_several(tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"no database at {tmp_path}/surglavi_beta\.db \(no other .*data_dir"):
         find_database(tmp_path)

@@ -43,7 +43,8 @@ def test_the_code_that_fills_the_cache_is_its_key():
     """Every file the builder reads through, so that a mended bug is not served from the cache."""
     folder = registration.__file__.rpartition("/")[0]
     others = {"__init__", "check", "collate", "conftest", "display", "locate", "registration", "tree"}
-    assert {name[:-3] for name in os.listdir(folder) if name.endswith(".py")} - others == set(registration._CODE)
+    assert {name[:-3] for name in os.listdir(folder) if name.endswith(".py")} - others == set(registration._CODE[1:])
+    assert registration._CODE[0] == "../media/library"
 
 
 def test_registering_twice_changes_nothing():
@@ -102,6 +103,9 @@ def test_all_ways_in_give_the_same_dataset(database, tmp_path, monkeypatch):
         load_dataset(str(folder), "step", split="train"),
         load_dataset(".", "step", split="train"),
         load_dataset("..", "step", data_dir="data", split="train"),
+        load_dataset(".", "step", data_files=DATABASE_NAME, split="train"),
+        load_dataset("surglavi", "step", data_files=path, split="train"),
+        load_dataset("surglavi", "step", data_dir=str(path), split="train"),
     )
     assert {dataset._fingerprint for dataset in others} == {by_data_dir._fingerprint}
     assert {dataset[0]["clip"].video_dir for dataset in others} == {str(folder)}
@@ -177,6 +181,16 @@ def test_from_the_hub_and_then_from_its_cache(database, hub, tmp_path, path):
     count, video_dir, _ = online.stdout.split()
     assert online.stdout == offline.stdout and int(count) == len(expected_rows(database, "step"))
     assert video_dir == str(tmp_path), "videos are looked for where SURGLAVI_DATA_DIR says"
+
+
+def test_a_wrong_file_of_the_hub_is_not_answered_with_another(database, hub):
+    """datasets asks its cache after any failure."""
+    hub.files = {DATABASE_NAME: database.read_bytes(), "README.md": b""}
+    load = "import surglavi_hf; from datasets import load_dataset; load_dataset('aleperez24/SurgLaVi', 'step'{})"
+    assert hub.run(load.format("")).returncode == 0
+    assert hub.run(load.format(f", data_files='{DATABASE_NAME}'")).returncode == 0
+    run = hub.run(load.format(", data_files='typo.csv'"))
+    assert run.returncode == 1 and "typo.csv" in run.stderr.splitlines()[-1]
 
 
 def test_importing_is_light():
