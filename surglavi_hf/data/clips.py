@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
-from datasets.features.features import register_feature
+from datasets.features.features import Value, register_feature
 from datasets.table import array_cast
 from PIL import Image
 
@@ -163,8 +163,8 @@ class VideoClip:
     Feature type of a column of [`Clip`] values. Arrow holds `{video_name, start_time, end_time}`, never pixels.
 
     Args:
-        video_dir: Root of the video library the clips are read from. `ds.cast_column("clip", VideoClip(OTHER))`
-            points a table at another disk.
+        video_dir: Root of the video library that all clips of the column are read from, whichever they came from.
+            `ds.cast_column("clip", VideoClip(video_dir=OTHER))` points a table at another disk.
         decode: With `False` rows hold the stored dictionary instead of a [`Clip`].
     """
 
@@ -176,6 +176,9 @@ class VideoClip:
         {"video_name": pa.string(), "start_time": pa.float64(), "end_time": pa.float64()}
     )
     _type: str = field(default="VideoClip", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.video_dir = str(Path(self.video_dir).expanduser().absolute())
 
     def __call__(self) -> pa.DataType:
         return self.pa_type
@@ -189,6 +192,12 @@ class VideoClip:
         if isinstance(value, Clip):
             return value
         return Clip(value["video_name"], float(value["start_time"]), float(value["end_time"]), self.video_dir)
+
+    def flatten(self) -> "VideoClip | dict[str, Value]":
+        """Datasets' rule: a column is flattened where it shows what is stored."""
+        if self.decode:
+            return self
+        return {"video_name": Value("string"), "start_time": Value("float64"), "end_time": Value("float64")}
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
         if pa.types.is_binary(storage.type):  # clips, as pyarrow sees them

@@ -5,6 +5,7 @@ import io
 import pickle
 import re
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +182,19 @@ def test_workers_of_a_dataloader(dataset, clip, method):
 def test_an_iterable_dataset(dataset, clip):
     stream = dataset.to_iterable_dataset().map(lambda row: {"m": row["n"] + 1})
     assert next(iter(stream))["clip"] == clip == next(iter(stream.with_format("torch")))["clip"]
+
+
+def test_video_dir_may_be_a_path_and_relative(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    moved = dataset.cast_column("clip", VideoClip(video_dir=Path("other")))
+    assert moved[0]["clip"].video_dir == str(tmp_path / "other")
+    assert VideoClip("~/x").video_dir == str(Path.home() / "x")
+
+
+def test_flatten(dataset, clip):
+    assert dataset.flatten()[0]["clip"] == clip
+    flat = dataset.cast_column("clip", VideoClip(clip.video_dir, decode=False)).flatten()
+    assert flat[0] == {"clip.video_name": "v", "clip.start_time": 1.0, "clip.end_time": 2.0, "n": 1}
 
 
 def test_cast_column_points_to_another_disk(corpus):
