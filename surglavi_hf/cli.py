@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import re
 import sys
 
 
@@ -50,7 +51,11 @@ def _seed(text: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status, 1 with one line on standard error where it failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["tree"]:
+        arguments = _dashed_video_last(arguments)
     options = build_parser().parse_args(arguments)
+    sys.stdout.reconfigure(errors="replace")  # captions need not fit a terminal's encoding
     # Imported here, so that --help and a wrong flag answer at once.
     from .data import VideoDecodeError
 
@@ -61,11 +66,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 1
     except (OSError, ValueError, VideoDecodeError) as error:
-        print(f"surglavi {options.command}: error: {error}", file=sys.stderr)
+        print(f"surglavi {options.command}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"surglavi {options.command}: stopped", file=sys.stderr)
         return 130
+
+
+def _dashed_video_last(arguments: list[str]) -> list[str]:
+    """One in sixty YouTube ids starts with a dash; argparse takes it for a flag unless it follows `--`."""
+    dashed = [text for text in arguments if re.fullmatch(r"-[\w-]{10}", text, re.ASCII)]
+    others = [text for text in arguments if text not in dashed]
+    return [*others, "--", *dashed] if dashed and "--" not in arguments else arguments
 
 
 def _demo(options: argparse.Namespace) -> int:

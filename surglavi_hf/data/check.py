@@ -52,8 +52,7 @@ def check_database(path: str | os.PathLike) -> DatabaseCheck:
     Raises:
         FileNotFoundError, OSError, ValueError: it cannot be read, as [`open_database`].
     """
-    path = Path(path).expanduser().absolute()
-    path = find_database(path) if path.is_dir() else path
+    path = find_database(path)
     with open_database(path) as connection:
         levels, videos, captions = read_levels(connection), read_videos(connection), read_captions(connection)
         problems = find_problems(captions, videos, levels)

@@ -31,6 +31,7 @@ def caption_trees(video: str, data_dir: str | Path | None = None) -> list[list[C
         ValueError: no caption belongs to such a video.
         FileNotFoundError, OSError: there is no database, or it cannot be read.
     """
+    video.encode()  # an argument that is not UTF-8 is a ValueError
     data_dir = data_dir and str(data_dir)
     everything = {"filter_pairs": False, "max_duration": float("inf")}
     dataset = load_dataset("surglavi", "all", data_dir=data_dir, split="train", streaming=True, **everything)

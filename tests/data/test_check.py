@@ -50,8 +50,8 @@ def test_a_sound_database(corpus, capsys):
 
 def test_errors_are_one_line(tmp_path):
     (tmp_path / "not.db").write_bytes(b"something else" * 100)
-    for path in (tmp_path / "nowhere", tmp_path / "not.db"):
+    for path in (tmp_path / "nowhere", tmp_path / "not.db", tmp_path / "a\nb"):
         command = [sys.executable, "-m", "surglavi_hf.cli", "check", str(path)]
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1
-        assert result.stderr.startswith("surglavi check: error: ") and str(path) in result.stderr
+        assert result.stderr.startswith("surglavi check: error: ") and path.name.replace("\n", " ") in result.stderr

@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+import sqlite3
+import subprocess
+import sys
+
 import pytest
 
 from surglavi_hf.cli import main
@@ -44,3 +49,26 @@ def test_no_such_video(folder, capsys):
     assert capsys.readouterr().err == (
         "surglavi tree: error: no caption of a video 'nothing', expected its name, YouTube id or video_id\n"
     )
+
+
+def test_an_id_that_starts_with_a_dash(folder, capsys):
+    """Like one in sixty on YouTube."""
+    connection = sqlite3.connect(folder / "surglavi_beta.db")
+    connection.execute("UPDATE videos SET youtube_id = '-9uZldT-tSk' WHERE video_id = 1")
+    connection.commit()
+    connection.close()
+    for arguments in (["-9uZldT-tSk", "--data_dir", str(folder)], ["--data_dir", str(folder), "-9uZldT-tSk"]):
+        assert main(["tree", *arguments]) == 0
+        assert capsys.readouterr().out.startswith("v1 · T · -9uZldT-tSk")
+
+
+def test_a_terminal_without_unicode(folder):
+    command = [sys.executable, "-m", "surglavi_hf.cli", "tree", "v1", "--data_dir", str(folder)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "") and "the phase" in result.stdout
+
+
+def test_an_argument_that_is_not_text(folder, capsys):
+    assert main(["tree", "\udcff", "--data_dir", str(folder)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
