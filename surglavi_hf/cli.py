@@ -88,15 +88,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from .data.check import check_database
+    from .data import check_database, show_check
 
     check = check_database(options.path)
     if options.json:
         print(json.dumps(check.to_dict()))
     else:
         from rich import print as show
-
-        from .data.display import show_check
 
         show(show_check(check))
     return 1 if check.left_out else 0
@@ -105,8 +103,7 @@ def _check(options: argparse.Namespace) -> int:
 def _tree(options: argparse.Namespace) -> int:
     from rich import print as show
 
-    from .data.display import show_tree
-    from .data.tree import caption_trees
+    from .data import caption_trees, show_tree
 
     for roots in caption_trees(options.video, options.data_dir):
         show(show_tree(roots))

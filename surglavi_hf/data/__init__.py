@@ -1,29 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """SQLite to Arrow to batch. Importing it registers "surglavi" with datasets."""
 
+from importlib import import_module
+
 from ..media import VideoDecodeError
 from .clips import Clip, VideoClip, sample_timestamps
 from .database import DATABASE_NAME, Level
 from .registration import register
 from .splits import split_position
 
+# Imported when asked for: what needs torch or rich, or only a command uses.
+_PARTS = {
+    "ClipCollator": "collate",
+    "DatabaseCheck": "check",
+    "check_database": "check",
+    "CaptionNode": "tree",
+    "caption_trees": "tree",
+    "show_check": "display",
+    "show_tree": "display",
+}
 __all__ = [
     "DATABASE_NAME",
     "Clip",
-    "ClipCollator",
     "Level",
     "VideoClip",
     "VideoDecodeError",
     "sample_timestamps",
     "split_position",
+    *_PARTS,
 ]
 
 register()
 
 
 def __getattr__(name: str):
-    if name == "ClipCollator":  # the only part that needs torch at import
-        from .collate import ClipCollator
-
-        return ClipCollator
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _PARTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PARTS[name]}", __name__), name)

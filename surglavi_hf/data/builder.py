@@ -4,6 +4,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass, fields
+from numbers import Real
 from pathlib import Path
 
 import datasets
@@ -57,7 +58,7 @@ class SurgLaViConfig(datasets.BuilderConfig):
 
     @property
     def library(self) -> VideoLibrary:
-        """Where the videos are."""
+        """Where the videos are: in `video_dir`, beside the database where it is not given."""
         return VideoLibrary(Path(self.video_dir or self.database.parent).expanduser().resolve())
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
@@ -83,7 +84,7 @@ class SurgLaViConfig(datasets.BuilderConfig):
     def validate(self) -> None:
         """Raises ValueError where an option is out of range. datasets sets options after construction."""
         numbers = (self.min_duration, self.max_duration, self.validation_fraction, self.test_fraction)
-        if not all(isinstance(value, int | float) for value in numbers):
+        if not all(isinstance(value, Real) for value in numbers):
             raise ValueError(f"durations and fractions {numbers}, expected numbers")
         if not 0 <= self.min_duration < self.max_duration:
             raise ValueError(
