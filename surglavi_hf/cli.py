@@ -2,6 +2,7 @@
 """The command `surglavi`: parses, then makes one public call per command."""
 
 import argparse
+import io
 import json
 import re
 import sys
@@ -55,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[:1] == ["tree"]:
         arguments = _dashed_video_last(arguments)
     options = build_parser().parse_args(arguments)
-    sys.stdout.reconfigure(errors="replace")  # captions need not fit a terminal's encoding
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # captions need not fit a terminal's encoding
     # Imported here, so that --help and a wrong flag answer at once.
     from .data import VideoDecodeError
 

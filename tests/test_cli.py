@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
+import io
+import json
 import subprocess
 import sys
 
@@ -42,6 +45,12 @@ def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
+
+
+def test_output_may_go_anywhere(corpus):
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        assert main(["check", str(corpus), "--json"]) == 0
+    assert json.loads(output.getvalue())["left_out"] == {}
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):

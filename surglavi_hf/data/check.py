@@ -44,7 +44,8 @@ class DatabaseCheck:
 
 def check_database(path: str | os.PathLike) -> DatabaseCheck:
     """
-    Reads a whole database and says which captions `load_dataset` leaves out, whatever its options, and why.
+    Reads a whole database and says which captions `load_dataset` leaves out before any filter, and why. Texts are
+    judged as by default: the enriched caption, the narration where that is NULL.
 
     Args:
         path: The database, or the folder that holds it.
