@@ -3,7 +3,7 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 
@@ -67,12 +67,7 @@ class SurgLaViConfig(datasets.BuilderConfig):
         videos is one where rows are chosen by it.
         """
         self.validate()
-        defaults = {item.name: item.default for item in fields(self)}
-        changed = {
-            name: value
-            for name, value in config_kwargs.items()
-            if name not in SurgLaViConfig.__annotations__ or value != defaults[name]
-        }
+        changed = {name: value for name, value in config_kwargs.items() if not self._is_default(name)}
         if self.video_dir:
             changed["video_dir"] = str(self.library.root)
         if self.available_only:
@@ -97,10 +92,12 @@ class SurgLaViConfig(datasets.BuilderConfig):
                 f"validation_fraction={self.validation_fraction} and test_fraction={self.test_fraction}, expected "
                 "fractions >= 0 that leave something to train on (sum < 1)"
             )
-        if self.name in _TABLES:
-            defaults = {item.name: item.default for item in fields(self)}
-            if given := [name for name in _CAPTION_OPTIONS if getattr(self, name) != defaults[name]]:
-                raise ValueError(f"{', '.join(given)} chooses captions; config {self.name!r} has none, leave it out")
+        given = [name for name in _CAPTION_OPTIONS if not self._is_default(name)]
+        if given and self.name in _TABLES:
+            raise ValueError(f"{', '.join(given)} chooses captions; config {self.name!r} has none, leave it out")
+
+    def _is_default(self, name: str) -> bool:
+        return name in SurgLaViConfig.__annotations__ and getattr(self, name) == getattr(SurgLaViConfig, name)
 
 
 class SurgLaVi(datasets.ArrowBasedBuilder):

@@ -43,13 +43,14 @@ def caption_tables(config: "SurgLaViConfig", low: float, high: float) -> Iterato
         captions = read_captions(connection, narrations)
         level = level_values(captions, levels)
         problems = find_problems(captions, videos, levels, narrations)
+        sound = problems == SOUND
         # Parents are the same for all options.
-        eligible = find_problems(captions, videos, levels) == SOUND if narrations else problems == SOUND
-        parent_caption_id = _parent_ids(captions, level, problems == SOUND, eligible)
+        eligible = find_problems(captions, videos, levels) == SOUND if narrations else sound
+        parent_caption_id = _parent_ids(captions, level, sound, eligible)
         if low == 0:  # once, whatever the splits
-            past_end = np.count_nonzero(ends_past_video(captions, videos) & (problems == SOUND))
+            past_end = np.count_nonzero(ends_past_video(captions, videos) & sound)
             _log(config, "captions", captions.num_rows, count_reasons(problems), past_end)
-        keep = (problems == SOUND) & _wanted(captions, level, config)
+        keep = sound & _wanted(captions, level, config)
         video_row = pc.index_in(captions["video_id"], videos["video_id"])
         keep &= _chosen(videos, config, low, high).take(video_row).fill_null(False).to_numpy()
         if config.deduplicate:
