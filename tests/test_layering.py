@@ -20,8 +20,9 @@ ROOMS = {
 OWNERS = {
     "sqlite3": {"data/database.py", "demo_corpus.py"},  # the demo writes a database
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
-    "decord": {"media/decode.py"},
-    "av": {"media/decode.py", "demo_drawing.py"},  # and videos
+    "decord": {"media/decord_decoder.py"},
+    "torchcodec": {"media/torchcodec_decoder.py"},
+    "av": {"media/container.py", "media/pyav_decoder.py", "demo_drawing.py"},  # the demo draws videos
     "torch.distributed": {"training/loss.py"},
     "accelerate": {"training/loop.py", "training/launch.py"},
     "sklearn": {"evaluation/metrics.py"},
@@ -65,7 +66,7 @@ def test_imports(path):
 
 def test_the_walk_sees_imports():
     assert "surglavi_hf.media.VideoLibrary" in imported(PACKAGE / "data" / "clips.py")
-    assert "decord" in imported(PACKAGE / "media" / "decode.py")
+    assert "decord" in imported(PACKAGE / "media" / "decord_decoder.py")
     assert len(FILES) > 25
 
 

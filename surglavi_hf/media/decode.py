@@ -1,55 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames at timestamps: decord where it is installed and can open the file, PyAV otherwise."""
+"""Frames at timestamps, by PyAV, torchcodec or decord."""
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from typing import Literal
 
 import numpy as np
 import torch
 
+from .decoder_cache import Decoder, DecoderCache
+from .errors import DamagedVideoError, PastEndError, VideoDecodeError
+
 logger = logging.getLogger(__name__)
 
-END_TOLERANCE_S = 1.0  # containers and databases round durations; further past the end is a mistake
-LAST_SEEK_S = 1e9  # no video is longer, and FFmpeg counts in 64 bits
-SEEK_AHEAD_S = 5.0  # within this distance decoding on costs less than a seek to the previous key frame
+Backend = Literal["auto", "pyav", "torchcodec", "decord"]
+
+# The fastest first, as benchmarks/clip_loading.py measures.
+_DECODERS = {"pyav": "PyAVDecoder", "torchcodec": "TorchcodecDecoder", "decord": "DecordDecoder"}
+_CACHE = DecoderCache(size=4)  # each holds tens of megabytes of a 1080p video
 
 
-class VideoDecodeError(RuntimeError):
-    """A video file that cannot be read, or not at the asked time. The message names the file."""
-
-
-class PastEndError(VideoDecodeError):
-    """A frame was asked for after the end of a video, which is `end` seconds from its start."""
-
-    def __init__(self, message: str, end: float):
-        super().__init__(message)
-        self.end = end
-
-    def __reduce__(self) -> tuple:  # it crosses from a DataLoader's worker
-        return type(self), (str(self), self.end)
-
-
-def decode_frames(path: str | os.PathLike, timestamps: Sequence[float]) -> torch.Tensor:
+def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend: Backend = "auto") -> torch.Tensor:
     """
-    Returns the frames on screen at `timestamps`: for each the last frame that starts at or before it.
+    Returns the frames on screen at `timestamps`: for each the last frame that starts at or before it, upright, of the
+    best video stream, with the pixels it is stored with (not stretched where these are not square).
+
+    A frame that cannot be decoded is replaced by the last before it that can, with a warning, up to 1 s after the end
+    of that one. The last few decoders stay open, for reading the same video again.
 
     Args:
         path: A video file.
-        timestamps: Seconds from the start of the video, in any order, repeats allowed. Before the first frame counts
-            as the first; up to 1 s past the end counts as the last.
+        timestamps: Seconds from the start of the file as players count them, in any order, repeats allowed. Before
+            the first frame counts as the first; up to 1 s past the end counts as the last.
+        backend: `"pyav"`, `"torchcodec"` or `"decord"`; with `"auto"` the fastest of those that are installed and can
+            read the file. They give the same frames, except of pictures predicted from damaged ones.
 
     Returns:
         `torch.uint8` tensor of shape `(len(timestamps), 3, height, width)`, RGB.
 
     Raises:
         FileNotFoundError: `path` is not a file.
-        ValueError: `timestamps` is empty, or one is negative or not finite.
+        ImportError: `backend` is not installed, or does not work here.
+        ValueError: `timestamps` is empty, one is negative or not finite, or `backend` is none of the four.
         PastEndError: a timestamp is further past the end.
-        VideoDecodeError: no decoder can read the file.
+        VideoDecodeError: the file, or the frame, cannot be decoded.
     """
-    path = os.fspath(path)
+    path = os.path.abspath(path)  # which no decoder takes for an address or an option
     times = np.asarray(timestamps, dtype=np.float64)
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or times.min() < 0:
         raise ValueError(
@@ -57,82 +56,77 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float]) -> torch
         )
     if not os.path.isfile(path):
         raise FileNotFoundError(f"video {path} is not there; download it to this path")
-    if find_spec("decord") is not None:
+    if backend != "auto":
+        return _decode(path, times, backend)
+    failure = None
+    for name in installed_backends():
         try:
-            return _decode_decord(path, times)
-        except VideoDecodeError:
+            frames = _decode(path, times, name)
+        except PastEndError:
             raise
-        except Exception as error:  # decord raises its own RuntimeErrors, with C++ traces in them
-            logger.info("decord cannot read %s (%s), trying PyAV", path, _first_line(error))
+        except VideoDecodeError as error:
+            failure = failure or error
+            continue
+        if failure:
+            _warn_once(path, name, str(failure))
+        return frames
+    raise failure
+
+
+@cache
+def installed_backends() -> tuple[str, ...]:
+    """Returns which backends work here, the fastest first."""
+    return tuple(name for name in _DECODERS if isinstance(_decoder_class(name), type))
+
+
+@cache
+def _decoder_class(backend: str) -> type | Exception:
+    """Returns the class of a backend, or why there is none."""
     try:
-        return _decode_pyav(path, times)
+        return getattr(import_module(f".{backend}_decoder", __package__), _DECODERS[backend])
+    except (ImportError, OSError, RuntimeError) as error:  # torchcodec and decord load libraries of FFmpeg
+        return error
+
+
+@cache
+def _warn_once(path: str, backend: str, reason: str) -> None:
+    logger.warning("%s; reading it with %s", reason, backend)
+
+
+def _decode(path: str, times: np.ndarray, backend: str) -> torch.Tensor:
+    if backend not in _DECODERS:
+        raise ValueError(f"backend={backend!r}, expected one of 'auto', {', '.join(map(repr, _DECODERS))}")
+    decoder_class = _decoder_class(backend)
+    if isinstance(decoder_class, Exception):
+        raise ImportError(
+            f"backend={backend!r} does not work here ({_first_line(decoder_class)}); pip install {backend}, or leave "
+            "backend='auto'"
+        ) from decoder_class
+    try:
+        try:
+            return _decode_with(decoder_class, path, times)
+        except DamagedVideoError:
+            return _decode_with(decoder_class, path, times, careful=True)
     except VideoDecodeError:
         raise
-    except Exception as error:  # PyAV raises FFmpeg's errors, and IndexError where a file has no video stream
+    except Exception as error:  # each library's own, FFmpeg's among them
         raise VideoDecodeError(
-            f"video {path} cannot be decoded ({_first_line(error)}); delete it and download it again"
+            f"video {path} cannot be decoded by {backend} ({_first_line(error)}); delete it and download it again"
         ) from error
+
+
+def _decode_with(decoder_class: type, path: str, times: np.ndarray, **options: bool) -> torch.Tensor:
+    status = os.stat(path)
+    # Decoders take as many threads as PyTorch, one in the worker of a DataLoader.
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, torch.get_num_threads())
+    key = (decoder_class, path, state, tuple(options))
+
+    def open_decoder() -> Decoder:
+        return decoder_class(path, **options)
+
+    with _CACHE.lend(key, open_decoder) as decoder:
+        return decoder.decode(times)
 
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-
-
-def _check_end(path: str, times: np.ndarray, end: float) -> None:
-    if times.max() > end + END_TOLERANCE_S:
-        raise PastEndError(
-            f"video {path} ends at {end:.3f} s, but its frame at {times.max():.3f} s was asked for; "
-            "correct the interval, or download the video again if it was cut short",
-            end,
-        )
-
-
-def _decode_decord(path: str, times: np.ndarray) -> torch.Tensor:
-    import decord
-
-    decord.logging.set_level(decord.logging.QUIET)
-    reader = decord.VideoReader(path, num_threads=1)  # decord's own threads do not survive a fork
-    starts, ends = reader.get_frame_timestamp(np.arange(len(reader))).T  # float32, each (num_frames,)
-    _check_end(path, times, float(max(ends[-1], starts[-1])))
-    # Rounding `times` as decord rounded the starts keeps a frame that starts exactly at an asked time.
-    indices = np.searchsorted(starts, times.astype(starts.dtype), side="right") - 1
-    frames = reader.get_batch(np.maximum(indices, 0)).asnumpy()  # (T, H, W, 3)
-    return torch.from_numpy(frames).permute(0, 3, 1, 2)  # channels-last in memory, as decoded: no copy
-
-
-def _decode_pyav(path: str, times: np.ndarray) -> torch.Tensor:
-    import av
-
-    frames: dict[int, torch.Tensor] = {}
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        decoded = container.decode(stream)
-        current, following = next(decoded), None
-        for index in np.argsort(times, kind="stable"):
-            time = times[index]
-            if time > current.time + SEEK_AHEAD_S:
-                decoded = _decode_from(container, stream, time)
-                current, following = next(decoded), None
-            while following is None or following.time <= time:
-                if following is not None:
-                    current = following
-                following = next(decoded, None)
-                if following is None:
-                    _check_end(path, times[[index]], current.time + float((current.duration or 0) * current.time_base))
-                    break
-            frames[int(index)] = torch.from_numpy(current.to_ndarray(format="rgb24"))
-    return torch.stack([frames[index] for index in range(len(times))]).permute(0, 3, 1, 2)
-
-
-def _decode_from(container, stream, time: float) -> Iterator:
-    """Decodes from the last key frame at or before `time`, further back where the container's index misleads."""
-    for margin in (0.0, 10.0, time):
-        container.seek(max(0, int(min(time - margin, LAST_SEEK_S) / stream.time_base)), stream=stream)
-        decoded = container.decode(stream)
-        first = next(decoded, None)
-        if first is not None and (first.time <= time or margin == time):
-            break
-    if first is not None:
-        yield first
-    yield from decoded

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import importlib.util
+import json
 import pickle
+import re
 
 import av
 import numpy as np
@@ -11,30 +13,22 @@ from surglavi_hf.media import PastEndError, VideoDecodeError, decode, decode_fra
 
 from ..conftest import shown
 
-BACKENDS = ["decord", "PyAV"]
+BACKENDS = ["auto", "pyav", "torchcodec", "decord"]
 # Irregular, with a gap longer than what decoding on bridges without a seek.
 TIMES = [0.0, 0.04, 0.08, 0.5, 0.52, 1.0, 2.0, 2.2, 2.25, 2.3, 12.0, 12.1, 12.2, 12.3, 20.0]
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request, monkeypatch):
-    """Leaves only one decoder."""
-    if request.param == "decord":
-        pytest.importorskip("decord")
-
-        def refuse(path, times):
-            raise AssertionError("decord should have read this")
-
-        monkeypatch.setattr(decode, "_decode_pyav", refuse)
-    else:
-        monkeypatch.setattr(decode, "find_spec", lambda name: None)
+def backend(request):
+    if request.param not in ("auto", *decode.installed_backends()):
+        pytest.skip(f"{request.param} does not work here")
     return request.param
 
 
 def test_last_frame_at_or_before_each_timestamp(tmp_path, write_video, backend):
     video = write_video(tmp_path / "v.mp4", TIMES)
     asked = [0.0, 0.039, 0.04, 1.999, 2.0, 11.9, 12.0, 12.25, 19.9, 20.0, 20.5]
-    frames = decode_frames(video, asked)
+    frames = decode_frames(video, asked, backend)
     assert frames.dtype == torch.uint8 and frames.shape == (len(asked), 3, 64, 64)
     assert shown(frames) == [0, 0, 1, 5, 6, 9, 10, 12, 13, 14, 14]
 
@@ -44,16 +38,16 @@ def test_any_order_and_repeats(tmp_path, write_video, backend):
     rng = np.random.default_rng(0)
     asked = rng.choice([*TIMES, *rng.uniform(0, 20, 20)], 60)
     expected = [max(index for index, start in enumerate(TIMES) if start <= time) for time in asked]
-    assert shown(decode_frames(video, asked)) == expected
+    assert shown(decode_frames(video, asked, backend)) == expected
 
 
 def test_past_the_end(tmp_path, write_video, backend):
     video = write_video(tmp_path / "v.mp4", [0.0, 0.1, 0.2])
-    assert shown(decode_frames(video, [1.1])) == [2]
+    assert shown(decode_frames(video, [1.1], backend)) == [2]
     with pytest.raises(PastEndError, match=r"v\.mp4 ends at 0\.\d+ s, .* 7\.000 s") as caught:
-        decode_frames(video, [0.0, 7.0])
+        decode_frames(video, [0.0, 7.0], backend)
     with pytest.raises(PastEndError):
-        decode_frames(video, [1e300])
+        decode_frames(video, [1e300], backend)
     assert "\n" not in str(caught.value) and 0.2 <= caught.value.end <= 0.5
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.end) == (str(caught.value), caught.value.end)
@@ -79,14 +73,73 @@ def test_broken_video(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_pyav_reads_what_decord_cannot(tmp_path, write_video, monkeypatch):
+def test_other_backends_read_what_the_first_cannot(tmp_path, write_video, monkeypatch, caplog):
+    """With one warning that says why, however often the file is read."""
     video = write_video(tmp_path / "v.mp4", [0.0, 0.1])
+    others = decode.installed_backends()[1:]
+    if not others:
+        pytest.skip("only PyAV works here")
 
-    def fail(path, times):
-        raise RuntimeError("no")
+    def fail(self, path, careful=False):
+        raise av.error.InvalidDataError(1, "the reason")
 
-    monkeypatch.setattr(decode, "_decode_decord", fail)
-    assert shown(decode_frames(video, [0.15])) == [1]
+    monkeypatch.setattr(decode._decoder_class("pyav"), "__init__", fail)
+    for _ in range(3):
+        assert shown(decode_frames(video, [0.15])) == [1]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"video {video} cannot be decoded by pyav (InvalidDataError: [Errno 1] the reason); delete it and download it "
+        f"again; reading it with {others[0]}"
+    ]
+    with pytest.raises(VideoDecodeError, match="the reason"):
+        decode_frames(video, [0.15], "pyav")
+
+
+def test_unknown_and_missing_backends(tmp_path, write_video, monkeypatch):
+    video = write_video(tmp_path / "v.mp4", [0.0])
+    with pytest.raises(ValueError, match="'opencv', expected one of 'auto', 'pyav', 'torchcodec', 'decord'"):
+        decode_frames(video, [0.0], "opencv")
+    monkeypatch.setattr(decode, "_decoder_class", lambda name: ImportError("No module named 'torchcodec'"))
+    with pytest.raises(ImportError, match=r"No module named 'torchcodec'.*; pip install torchcodec"):
+        decode_frames(video, [0.0], "torchcodec")
+
+
+@pytest.mark.parametrize("name", ["v.mkv", "v.mp4"])
+def test_times_count_from_the_start_of_the_file(tmp_path, write_video, backend, name):
+    video = write_video(tmp_path / name, [3.0 + time for time in TIMES])
+    asked = [0.0, 0.039, 0.04, 2.0, 12.25, 20.5]
+    assert shown(decode_frames(video, asked, backend)) == [0, 0, 1, 6, 12, 14]
+
+
+def test_a_name_that_starts_with_a_dash_or_looks_like_an_address(tmp_path, write_video, backend, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-i.mp4", "http:v.mp4", "concat:a|b.mp4"):
+        write_video(tmp_path / "v.mp4", [0.0, 0.1]).rename(tmp_path / name)
+        assert shown(decode_frames(name, [0.1], backend)) == [1]
+
+
+@pytest.mark.parametrize(
+    "pix_fmt, codec", [("yuv420p10le", "libx265"), ("yuvj420p", "libx264"), ("yuv444p", "libx264")]
+)
+def test_colours(tmp_path, backend, pix_fmt, codec):
+    """As PyAV's own, or refused."""
+    gradient = np.stack(np.meshgrid(np.arange(64) * 4, np.arange(64) * 4, [0, 99, 200])).astype(np.uint8)[0]
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        codec = "libx265" if pix_fmt == "yuv420p10le" else "libx264"
+        stream = container.add_stream(codec, rate=5, width=64, height=64, pix_fmt=pix_fmt)
+        stream.options = {"crf": "4"} | ({"x265-params": "log-level=none"} if codec == "libx265" else {})
+        for shift in range(10):
+            picture = np.roll(gradient, 5 * shift, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    try:
+        frames = decode_frames(tmp_path / "v.mp4", [0.0, 0.5, 1.1, 1.9], backend)
+    except VideoDecodeError as error:
+        assert "10-bit colours" in str(error) and pix_fmt == "yuv420p10le" and backend in ("decord", "torchcodec")
+    else:
+        for frame, index in zip(frames, [0, 2, 5, 9], strict=True):
+            assert np.abs(frame.permute(1, 2, 0).numpy().astype(int) - expected[index]).mean() <= 2
 
 
 def test_decord_is_installed_where_it_has_a_wheel():
@@ -95,28 +148,77 @@ def test_decord_is_installed_where_it_has_a_wheel():
     assert (importlib.util.find_spec("decord") is not None) == (platform.machine() in ("x86_64", "AMD64"))
 
 
-def test_real_videos_equal_sequential_decoding(shared, backend):
-    """Every frame is the one on screen at its timestamp in PyAV's decode from the start."""
+REAL_BROKEN = ("group_7__VID12_721_and_VID13_18_b.mp4", "Mpeg4.mp4", "result.webm")
+# What a decoder cannot do, or not rightly, and refuses.
+REAL_REFUSED = {
+    "torchcodec": ("h264_10bits.mp4", "corrupted.mp4"),
+    "decord": (
+        *("h264_10bits.mp4", "corrupted.mp4", "h265_video.mp4"),
+        *("av1_video.mkv", "no_duration.webm", "-video-with-dash-.mp4"),
+    ),
+}
+
+
+def sequential(video):
+    """Yields the seconds and the upright picture of each frame in PyAV's decode from the start."""
+    with av.open(str(video)) as container:
+        for packet in container.demux(container.streams.best("video")):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue
+            for frame in frames:
+                yield frame.time, np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+
+
+@pytest.fixture(scope="module")
+def real_frames(shared):
+    """Of each real video that can be read, twenty timestamps and the frames that are on screen then."""
     rng = np.random.default_rng(0)
-    videos = sorted((shared / "data" / "videos_surgical").glob("*.mp4"))
-    broken = [video for video in videos if video.stat().st_size < 1000]
-    assert len(videos) == 7 and len(broken) == 1
-    for video in sorted(set(videos) - set(broken)):
-        with av.open(str(video)) as container:
-            starts = [frame.time for frame in container.decode(video=0)]
-        asked = [*rng.uniform(0, starts[-1], 12), *rng.choice(starts, 4)]
-        expected = [max(index for index, start in enumerate(starts) if start <= time) for time in asked]
-        wanted = {}
-        with av.open(str(video)) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index in expected:
-                    wanted[index] = frame.to_ndarray(format="rgb24")
-        for frame, index in zip(decode_frames(video, asked), expected, strict=True):
-            difference = np.abs(frame.permute(1, 2, 0).numpy().astype(int) - wanted[index].astype(int)).mean()
-            assert difference < 1, f"{video.name} frame {index}"
+    folders = (shared / "data" / "videos_surgical", shared / "data" / "videos_decoder")
+    videos = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix not in (".json", ".txt")]
+    assert len(videos) == 24
+    frames = {}
+    for video in videos:
+        if video.name not in REAL_BROKEN:
+            starts = [start for start, _ in sequential(video)]
+            asked = [*rng.uniform(0, starts[-1], 14), *rng.choice(starts, 6)]
+            indices = [max(index for index, start in enumerate(starts) if start <= time) for time in asked]
+            images = {index: image for index, (_, image) in enumerate(sequential(video)) if index in indices}
+            frames[video] = asked, [images[index] for index in indices]
+    return frames
 
 
-def test_real_broken_video(shared):
-    video = shared / "data" / "videos_surgical" / "group_7__VID12_721_and_VID13_18_b.mp4"
-    with pytest.raises(VideoDecodeError, match=video.name):
-        decode_frames(video, [0.0])
+def test_real_videos_equal_sequential_decoding(real_frames, backend):
+    """Every frame is the one on screen at its timestamp in PyAV's decode from the start."""
+    for video, (asked, expected) in real_frames.items():
+        if video.name in REAL_REFUSED.get(backend, ()):
+            with pytest.raises(VideoDecodeError) as caught:
+                decode_frames(video, asked, backend)
+            assert video.name in str(caught.value)
+            continue
+        for time, frame, image in zip(asked, decode_frames(video, asked, backend), expected, strict=True):
+            difference = np.abs(frame.permute(1, 2, 0).numpy().astype(int) - image.astype(int)).mean()
+            assert difference <= 2, f"{video.name} at {time} s"
+
+
+def test_real_video_with_several_streams(shared, backend):
+    """At the published time of each frame of the best stream, that frame; just before it, the one before."""
+    video = shared / "data" / "videos_decoder" / "nasa_13013.mp4"
+    published = json.loads(video.with_name(f"{video.name}.stream3.all_frames_info.json").read_text())
+    starts = [float(frame["pts_time"]) for frame in published]
+    images = [image.astype(int) for _, image in sequential(video)]
+    assert len(starts) == len(images) == 390
+    for index in (0, 1, 17, 150, 389):
+        for time, expected in ((starts[index] + 1e-5, index), (starts[index] - 1e-3, index - 1)):
+            if expected >= 0:
+                frame = decode_frames(video, [time], backend)[0].permute(1, 2, 0).numpy()
+                assert np.abs(frame - images[expected]).mean() <= 2
+
+
+@pytest.mark.parametrize("name", REAL_BROKEN)
+def test_real_broken_videos(shared, backend, name):
+    (video,) = shared.glob(f"data/videos_*/{name}")
+    with pytest.raises(VideoDecodeError, match=re.escape(name)) as caught:
+        decode_frames(video, [0.0], backend)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A video file opened, and what it declares."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from .errors import VideoDecodeError
+
+LAST_TIME_S = 1e9  # no video is longer, and FFmpeg counts in 64 bits
+
+
+@dataclass(frozen=True)
+class Header:
+    """
+    What a file declares of its best video stream.
+
+    Args:
+        container: FFmpeg's name of the format.
+        codec: FFmpeg's name of it.
+        bits: Of a colour of a pixel.
+        duration: Of the file in seconds, `None` where it declares none; its frames may end elsewhere.
+        start: Of the file on its own clock, in seconds.
+        picture_start: Of the video stream, in seconds from the start of the file.
+        time_base: Of the video stream: the seconds of a tick.
+    """
+
+    container: str
+    codec: str
+    bits: int
+    duration: float | None
+    start: Fraction
+    picture_start: float
+    time_base: Fraction
+
+    def clock(self, time: float) -> float:
+        """Returns, on the file's own clock, the last tick at or before `time` seconds from the start of the file."""
+        ticks = round((Fraction(min(time, LAST_TIME_S)) + self.start) / self.time_base)
+        if float(ticks * self.time_base - self.start) > time:
+            ticks -= 1
+        return float(ticks * self.time_base)
+
+
+def open_video(path: str) -> tuple[InputContainer, VideoStream, Fraction]:
+    """
+    Opens a video file; returns it, its best video stream and when it starts on its own clock, in seconds.
+
+    Raises:
+        VideoDecodeError: it has no video stream.
+        av.error.FFmpegError: it cannot be opened.
+    """
+    # Named so that no path is taken for an address, nor anything in the file for one.
+    container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    stream = container.streams.best("video")
+    if stream is None:
+        container.close()
+        raise VideoDecodeError(f"video {path} has no video stream; delete it and download it again")
+    return container, stream, _start(path, container, stream)
+
+
+def _start(path: str, container: InputContainer, stream: VideoStream) -> Fraction:
+    if container.start_time is None:  # of a short file in Matroska, for example
+        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as other:
+            starts = (packet.pts for packet in other.demux(other.streams[stream.index]) if packet.pts is not None)
+            return (next(starts, 0) or 0) * stream.time_base
+    start = Fraction(container.start_time, av.time_base)
+    own_start = (stream.start_time or 0) * stream.time_base
+    # The container's is rounded.
+    return own_start if abs(own_start - start) < Fraction(2, av.time_base) else start
+
+
+def read_header(path: str) -> Header:
+    """Returns what a video file declares. Raises as [`open_video`]."""
+    container, stream, start = open_video(path)
+    with container:
+        pixels = stream.codec_context.format
+        duration = None
+        if container.duration is not None:
+            duration = container.duration / av.time_base
+        elif stream.duration is not None:
+            duration = float(stream.duration * stream.time_base)
+        return Header(
+            container=container.format.name,
+            codec=stream.codec.canonical_name,
+            bits=max((component.bits for component in pixels.components), default=8) if pixels else 8,
+            duration=duration,
+            start=start,
+            picture_start=0.0 if stream.start_time is None else float(stream.start_time * stream.time_base - start),
+            time_base=stream.time_base,
+        )

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of a video by PyAV: only those asked for are decoded, and those they are predicted from."""
+
+import logging
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import partial
+
+import av
+import numpy as np
+import torch
+
+from .container import LAST_TIME_S, open_video
+from .errors import END_TOLERANCE_S, DamagedVideoError, VideoDecodeError, check_end
+
+logger = logging.getLogger(__name__)
+
+MAX_THREADS = 8
+SEEK_AHEAD_S = 5.0  # where the container has no index, decoding on within this distance costs less than a seek
+MOST_REORDERED = 32  # packets; codecs store a frame at most 16 before it is shown
+_MARGINS_S = (0.0, 2.0, 20.0)  # how much before the asked time to seek, should the key frame there be later than it
+
+
+class PyAVDecoder:
+    """
+    The best video stream of a file.
+
+    Times are seconds from the start of the file, as players count them: where the sound starts before the picture,
+    from the start of the sound.
+
+    Args:
+        path: A video file.
+        careful: Decode every frame on the way and bear with those that cannot be decoded, as a damaged file needs;
+            what stands in for damaged pictures is what PyAV gives by default.
+
+    Raises:
+        VideoDecodeError: it has no video stream.
+        av.error.FFmpegError: it cannot be opened.
+    """
+
+    def __init__(self, path: str, careful: bool = False):
+        self.path = path
+        self.careful = careful
+        self._open()
+
+    def _open(self) -> None:
+        self._container, self._stream, self._start = open_video(self.path)
+        self._time_base = self._stream.time_base
+        if not self.careful:
+            context = self._stream.codec_context
+            context.thread_type, context.thread_count = "AUTO", max(1, min(torch.get_num_threads(), MAX_THREADS))
+        self._delay = 0  # by how much a frame is shown after its dts, at most, in ticks
+        self._read_from(None)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def decode(self, times: np.ndarray) -> torch.Tensor:
+        """
+        Returns the frames on screen at `times`, `torch.uint8` of shape `(len(times), 3, height, width)`.
+
+        Raises:
+            PastEndError: a time is over 1 s past the end.
+            DamagedVideoError: a frame on the way cannot be decoded; only where not `careful`.
+            VideoDecodeError: nothing can be decoded there.
+        """
+        asked = np.unique(times).tolist()
+        images: list[np.ndarray] = []
+        while len(images) < len(asked):
+            images += self._run(asked[len(images) :])
+        frames = np.empty((len(times), *images[0].shape), np.uint8)
+        for index, row in enumerate(np.searchsorted(asked, times)):
+            frames[index] = _resized(images[row], images[0].shape)
+        return torch.from_numpy(frames).permute(0, 3, 1, 2)
+
+    def _run(self, asked: list[float]) -> list[np.ndarray]:
+        """Returns the pictures at the first of the times, one or more, in one run from a key frame."""
+        for begin in (asked[0], 0.0):
+            self._seek(begin)
+            images: list[np.ndarray] = []
+            last = None
+            for start, end, frame in self.read(None if self.careful else partial(_any_within, asked)):
+                if asked[len(images)] < start:  # what is on screen then did not come out of the decoder
+                    if last is None:
+                        break
+                    images += self._stand_ins(last, asked[len(images) : bisect_left(asked, start)])
+                if end is None:
+                    end = start + self._length(frame)
+                    check_end(self.path, asked[-1], end)
+                    shown = len(asked)
+                else:
+                    shown = bisect_left(asked, end)
+                if shown > len(images):
+                    images += [to_rgb(frame)] * (shown - len(images))
+                if shown == len(asked) or (images and self._seek_pays(asked[shown])):
+                    return images
+                last = end, frame
+            if not self.careful:
+                raise self._damaged("a frame")
+            if last is not None:
+                check_end(self.path, asked[-1], self._time(self._starts[-1]) + self._length(last[1]))
+                return images + self._stand_ins(last, asked[len(images) :])
+        raise VideoDecodeError(
+            f"video {self.path} has no frame that can be decoded up to {asked[0]:.3f} s; "
+            "delete it and download it again"
+        )
+
+    def _stand_ins(self, last: tuple[float, av.VideoFrame], times: list[float]) -> list[np.ndarray]:
+        """Returns the picture of the last frame that can be decoded, for times where the one on screen cannot."""
+        end, frame = last
+        if not self.careful:
+            raise self._damaged(f"the frame at {times[0]:.3f} s")
+        if times and times[-1] > end + END_TOLERANCE_S:
+            raise VideoDecodeError(
+                f"video {self.path} is damaged from {end:.3f} s on, but its frame at {times[-1]:.3f} s was asked for; "
+                "download it again"
+            )
+        for time in times:
+            logger.warning(
+                "video %s: its frame at %.3f s cannot be decoded; taking the one before it", self.path, time
+            )
+        return [to_rgb(frame)] * len(times)
+
+    def _damaged(self, what: str) -> DamagedVideoError:
+        return DamagedVideoError(f"video {self.path} is damaged: {what} cannot be decoded; download it again")
+
+    def read(
+        self, wanted: Callable[[float, float | None], bool] | None = None
+    ) -> Iterator[tuple[float, float | None, av.VideoFrame]]:
+        """
+        Yields from where the last seek led, or the start: of each frame, or each for which `wanted(start, end)`, the
+        second it starts, the second the next one does (`None` for the last) and the frame. The first frame of a video
+        starts at 0 at the latest. Where `careful`, frames that cannot be decoded are left out.
+
+        Raises:
+            DamagedVideoError: a frame cannot be decoded; only where not `careful`.
+        """
+        spans: dict[int, tuple[float, float | None]] = {}  # of wanted frames in the decoder, by pts
+        context = self._stream.codec_context
+        while self._read_ahead():
+            packet = self._queue.popleft()
+            span = self._span(packet)
+            chosen = span is not None and (wanted is None or wanted(*span))
+            if chosen:
+                spans[_pts(packet)] = span
+            if not self.careful:  # a frame that is not asked for is decoded only where others are predicted from it
+                context.skip_frame = "DEFAULT" if chosen or packet.pts is None else "NONREF"
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                if not self.careful:
+                    raise self._damaged("a frame") from error
+                continue
+            for frame in frames:
+                if frame.pts in spans:
+                    yield *spans.pop(frame.pts), frame
+
+    def _read_from(self, first: int | None) -> None:
+        """Forgets what was read; frames before `first`, in ticks, are predicted from some that will not be."""
+        self._packets = self._container.demux(self._stream)
+        self._queue: deque[av.Packet] = deque()  # read, not decoded
+        self._starts: list[int] = []  # of the frames read, ascending, in ticks
+        self._first = first
+        self._last_dts: int | None = None
+        self._ended = False
+
+    def _read_packet(self) -> None:
+        try:
+            packet = next(self._packets, None)
+        except av.error.FFmpegError as error:  # the file is cut short or damaged here
+            logger.debug("video %s: %s", self.path, error)
+            packet = None
+        if packet is None:
+            self._ended = True
+            return
+        self._queue.append(packet)
+        pts = _pts(packet)
+        if pts is not None:
+            if packet.dts is not None:
+                self._last_dts = packet.dts
+                self._delay = max(self._delay, pts - packet.dts)
+            if not packet.is_discard and (self._first is None or pts >= self._first):
+                insort(self._starts, pts)
+
+    def _read_ahead(self) -> bool:
+        """Reads until it is known when the frame of the next packet ends; False where there are no more packets."""
+        while not self._ended:
+            if self._queue:
+                pts = _pts(self._queue[0])
+                after = 0 if pts is None else bisect_right(self._starts, pts)
+                following = self._starts[after] if after < len(self._starts) else None
+                # No later packet starts before its dts, which only grow. Some have none.
+                settled = self._last_dts is not None and following is not None and following <= self._last_dts
+                if pts is None or settled or len(self._queue) > MOST_REORDERED:
+                    break
+            self._read_packet()
+        return bool(self._queue)
+
+    def _span(self, packet: av.Packet) -> tuple[float, float | None] | None:
+        """Returns when the frame of a packet starts and when the next does; `None` where it is none to be shown."""
+        pts = _pts(packet)
+        if pts is None:
+            return None
+        after = bisect_right(self._starts, pts)
+        if after == 0 or self._starts[after - 1] != pts:
+            return None
+        start = self._time(pts)
+        if after == 1 and self._first is None:
+            start = min(start, 0.0)
+        return start, self._time(self._starts[after]) if after < len(self._starts) else None
+
+    def _time(self, pts: int) -> float:
+        """Returns the seconds of a timestamp: the float nearest to the fraction, as PyAV's `frame.time`."""
+        numerator = pts * self._time_base.numerator * self._start.denominator
+        numerator -= self._start.numerator * self._time_base.denominator
+        return numerator / (self._time_base.denominator * self._start.denominator)
+
+    def _seek_point(self, time: float) -> int:
+        """Returns, in ticks, what to seek to: indices are in dts."""
+        return int((Fraction(min(time, LAST_TIME_S)) + self._start) / self._time_base) - self._delay
+
+    def _seek(self, time: float) -> None:
+        """Goes to the last key frame at or before `time`, or to the start."""
+        for margin in _MARGINS_S:
+            if time <= margin:
+                break
+            try:
+                self._container.seek(self._seek_point(time - margin), stream=self._stream)
+            except av.error.FFmpegError:  # the container cannot be sought in
+                break
+            self._read_from(None)
+            while not self._queue and not self._ended:
+                self._read_packet()
+            first = _pts(self._queue[0]) if self._queue else None
+            if first is not None and self._time(first) <= time:
+                self._first = first
+                return
+        self.close()
+        self._open()
+
+    def _seek_pays(self, time: float) -> bool:
+        """Whether a key frame lies between what was read and `time`."""
+        entries = self._stream.index_entries
+        entry = entries.search_timestamp(self._seek_point(time))
+        if entry >= 0:
+            return entries[entry].timestamp > self._starts[-1]
+        return time > self._time(self._starts[-1]) + SEEK_AHEAD_S
+
+    def _length(self, frame: av.VideoFrame) -> float:
+        """Returns how many seconds the last frame is shown: what the container says, or as long as the average."""
+        if frame.duration:
+            return float(frame.duration * self._time_base)
+        return float(1 / self._stream.average_rate) if self._stream.average_rate else 0.0
+
+
+def to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = None) -> np.ndarray:
+    """Returns the picture upright, `uint8` of shape `(height, width, 3)`; the size is that before it is turned."""
+    image = frame.to_ndarray(format="rgb24", width=width, height=height)
+    turns = round(frame.rotation / 90) % 4
+    return np.rot90(image, turns) if turns else image
+
+
+def _pts(packet: av.Packet) -> int | None:
+    return packet.dts if packet.pts is None else packet.pts
+
+
+def _any_within(times: list[float], start: float, end: float | None) -> bool:
+    index = bisect_left(times, start)
+    return index < len(times) and (end is None or times[index] < end)
+
+
+def _resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Streams may change their size on the way."""
+    if image.shape == shape:
+        return image
+    height, width = shape[:2]
+    return av.VideoFrame.from_ndarray(image, format="rgb24").to_ndarray(width=width, height=height)

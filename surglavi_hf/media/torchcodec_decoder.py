@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of a video by torchcodec."""
+
+import numpy as np
+import torch
+from torchcodec.decoders import VideoDecoder
+
+from .container import read_header
+from .errors import VideoDecodeError, check_end
+
+
+class TorchcodecDecoder:
+    """As [`PyAVDecoder`], refusing files of which torchcodec gives other pictures."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._header = read_header(path)
+        if self._header.bits > 8:
+            raise VideoDecodeError(
+                f"video {path}: torchcodec converts {self._header.bits}-bit colours otherwise than PyAV"
+            )
+        self._decoder = VideoDecoder(path, num_ffmpeg_threads=max(1, min(torch.get_num_threads(), 8)))
+
+    def close(self) -> None:
+        del self._decoder
+
+    def decode(self, times: np.ndarray) -> torch.Tensor:
+        """As [`PyAVDecoder.decode`]."""
+        metadata = self._decoder.metadata
+        start, end = metadata.begin_stream_seconds, metadata.end_stream_seconds
+        check_end(self.path, times.max(), end - self._header.start)
+        # Counted in ticks: torchcodec rounds to the nearest, which may start after the asked time.
+        played = [max(self._header.clock(time), start) for time in times]
+        last = len(self._decoder) - 1
+        if max(played) < end:
+            return self._decoder.get_frames_played_at(played).data
+        inside = [time for time in played if time < end]
+        frames = dict(zip(inside, self._decoder.get_frames_played_at(inside).data, strict=True)) if inside else {}
+        return torch.stack([frames[time] if time < end else self._decoder.get_frame_at(last).data for time in played])

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+import av
+import numpy as np
+import pytest
+
+from surglavi_hf.media import PastEndError, VideoDecodeError, decode_frames
+from surglavi_hf.media.errors import DamagedVideoError
+from surglavi_hf.media.pyav_decoder import PyAVDecoder
+
+from ..conftest import shown
+
+NUM_FRAMES = 30
+TIMES = [index / 10 for index in range(NUM_FRAMES)]
+
+
+def packets(video):
+    """The frame number, place and size of each packet, in the order of the file."""
+    with av.open(str(video)) as container:
+        return [
+            (round(packet.pts * packet.time_base * 10), packet.pos, packet.size)
+            for packet in container.demux(video=0)
+            if packet.pts is not None
+        ]
+
+
+def spoil(video, frame):
+    """Overwrites a frame with what no decoder takes for one."""
+    ((_, position, size),) = [packet for packet in packets(video) if packet[0] == frame]
+    with video.open("r+b") as file:
+        file.seek(position + 4)  # the length stays, the type of unit does not
+        file.write(bytes([0xFF]) * (size - 4))
+
+
+def test_every_frame_in_every_order(tmp_path, write_video):
+    """Seeks, skips and reordering give the frame on screen, on key frames and beside them."""
+    decoder = PyAVDecoder(str(write_video(tmp_path / "v.mp4", TIMES)))
+    rng = np.random.default_rng(0)
+    for count in (1, 1, 2, 3, 5, 8, 13, 30) * 8:
+        frames = rng.integers(0, NUM_FRAMES, count)
+        offset = rng.choice([0.0, 0.05, 0.0999])
+        assert shown(decoder.decode(frames / 10 + offset)) == frames.tolist()
+
+
+def test_what_is_not_asked_for_is_not_decoded(tmp_path, write_video):
+    decoder = PyAVDecoder(str(write_video(tmp_path / "v.mp4", TIMES)))
+    asked = list(decoder.read(lambda start, end: start == 1.0))
+    assert [(start, end) for start, end, _ in asked] == [(1.0, 1.1)]
+    decoder = PyAVDecoder(str(tmp_path / "v.mp4"))
+    assert [(start, end) for start, end, _ in decoder.read()] == list(zip(TIMES, [*TIMES[1:], None], strict=True))
+
+
+@pytest.mark.parametrize("frame", [NUM_FRAMES - 1, 13, 0])
+def test_a_frame_that_cannot_be_decoded(tmp_path, write_video, caplog, frame):
+    """The one before it, with a warning; the first one there is where there is none before it."""
+    video = write_video(tmp_path / "v.mp4", TIMES)
+    spoil(video, frame)
+    with pytest.raises(DamagedVideoError, match=r"v\.mp4 is damaged"):
+        PyAVDecoder(str(video)).decode(np.array([frame / 10]))
+    (found,) = shown(decode_frames(video, [frame / 10 + 0.05]))
+    if frame:
+        assert found == frame - 1
+        assert [record.getMessage() for record in caplog.records] == [
+            f"video {video}: its frame at {frame / 10 + 0.05:.3f} s cannot be decoded; taking the one before it"
+        ]
+    assert shown(decode_frames(video, [2.45])) == [24]
+
+
+def test_a_long_damage_is_an_error(tmp_path, write_video):
+    """And the frames before and after it are not."""
+    video = write_video(tmp_path / "v.mp4", TIMES)
+    for frame in range(8, 24):
+        spoil(video, frame)
+    assert shown(decode_frames(video, [0.0, 0.75, 1.2])) == [0, 7, 7]
+    assert shown(decode_frames(video, [2.5])) == [25]
+    with pytest.raises(VideoDecodeError, match=r"v\.mp4 is damaged from 0\.8\d* s on, but its frame at 2\.200 s"):
+        decode_frames(video, [2.2])
+
+
+def test_a_file_cut_short_ends_early(tmp_path, write_video):
+    """Where its index is at the front, or it needs none."""
+    whole = write_video(tmp_path / "whole.mkv", TIMES)
+    position = next(position for frame, position, _ in packets(whole) if frame == 20)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[:position])
+    assert shown(decode_frames(cut, [0.0, 1.75])) == [0, 17]
+    with pytest.raises(PastEndError, match=r"cut\.mkv ends at [12]\.\d+ s") as caught:
+        decode_frames(cut, [1.0, 9.0])
+    assert 1.5 < caught.value.end <= 2.1
+
+
+def test_streams_that_change_their_size(tmp_path, write_video):
+    """All frames come in the size of the first."""
+    parts = [
+        write_video(tmp_path / f"{size}.ts", [start + time for time in TIMES[:5]], size).read_bytes()
+        for start, size in ((0.2, 64), (0.7, 32))
+    ]
+    video = tmp_path / "v.ts"  # of which the parts can be put together like this
+    video.write_bytes(b"".join(parts))
+    with av.open(str(video)) as container:
+        assert {frame.width for frame in container.decode(video=0)} == {64, 32}
+    frames = decode_frames(video, [0.0, 0.3, 0.6, 0.8])
+    assert frames.shape == (4, 3, 64, 64) and shown(frames) == [0, 3, 1, 3]
+
+
+def test_no_video_stream(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(VideoDecodeError, match=r"sound\.mp4 has no video stream"):
+        decode_frames(tmp_path / "sound.mp4", [0.0])
+
+
+def test_upright(shared):
+    """A phone's video that is stored lying comes out standing."""
+    frames = decode_frames(shared / "data" / "videos_decoder" / "video_90.mov", [0.0])
+    assert frames.shape == (1, 3, 568, 320)
