@@ -22,12 +22,14 @@ OWNERS = {
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
     "decord": {"media/decord_decoder.py"},
     "torchcodec": {"media/torchcodec_decoder.py"},
-    "av": {"media/container.py", "media/pyav_decoder.py", "demo_drawing.py"},  # the demo draws videos
+    "av": {"media/container.py", "media/pyav_decoder.py", "media/probe.py", "demo_drawing.py"},  # the demo draws
+    "simplejpeg": {"media/frame_store.py"},
+    "yt_dlp": {"media/fetch.py", "doctor.py"},
     "torch.distributed": {"training/loss.py"},
     "accelerate": {"training/loop.py", "training/launch.py"},
     "sklearn": {"evaluation/metrics.py"},
     "matplotlib": {"evaluation/pictures.py"},
-    "rich": {"cli.py", "data/display.py", "demo.py"},
+    "rich": {"cli.py", "data/display.py", "data/display_videos.py", "demo.py", "doctor.py"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

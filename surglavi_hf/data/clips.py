@@ -16,7 +16,7 @@ from datasets.features.features import Value, register_feature
 from datasets.table import array_cast
 from PIL import Image
 
-from ..media import PastEndError, VideoDecodeError, VideoLibrary, decode_frames, is_file_name
+from ..media import PastEndError, VideoDecodeError, VideoLibrary, read_frames
 
 if TYPE_CHECKING:
     import torch
@@ -104,8 +104,8 @@ class Clip(bytes):
 
     @property
     def available(self) -> bool:
-        """Whether the video is on disk now; never for a name that cannot be a file's."""
-        return is_file_name(self.video_name) and self.path.is_file()
+        """Whether the video or its frame store is on disk now; never for a name that cannot be a file's."""
+        return VideoLibrary(self.video_dir).has(self.video_name)
 
     def frames(
         self,
@@ -114,7 +114,8 @@ class Clip(bytes):
         generator: "torch.Generator | None" = None,
     ) -> "torch.Tensor":
         """
-        Returns frames of the clip, in order of time. A clip that ends after its video ends with it.
+        Returns frames of the clip, in order of time: from the video's frame store where there is one, which are
+        smaller. A clip that ends after its video ends with it.
 
         Args:
             num_frames: How many. The clip is cut into as many equal segments, one frame from each.
@@ -125,18 +126,19 @@ class Clip(bytes):
             `torch.uint8` tensor of shape `(num_frames, 3, height, width)`, RGB.
 
         Raises:
-            FileNotFoundError: the video is not on disk.
+            FileNotFoundError: neither the video nor its frame store is on disk.
             surglavi_hf.media.VideoDecodeError: it cannot be decoded, or ends before the clip starts.
             ValueError: an argument, the interval or the video's name is out of range.
         """
         timestamps = sample_timestamps(self.start_time, self.end_time, num_frames, sampling, generator)
+        library = VideoLibrary(self.video_dir)
         try:
-            return decode_frames(self.path, timestamps)
+            return read_frames(library, self.video_name, timestamps)
         except PastEndError as error:
             if error.end <= self.start_time:
                 raise
             timestamps = sample_timestamps(self.start_time, error.end, num_frames, sampling, generator)
-            return decode_frames(self.path, timestamps)
+            return read_frames(library, self.video_name, timestamps)
 
     def _repr_html_(self) -> str:
         """A strip of frames, for notebooks."""

@@ -21,6 +21,7 @@ class Header:
     Args:
         container: FFmpeg's name of the format.
         codec: FFmpeg's name of it.
+        width, height: In pixels.
         bits: Of a colour of a pixel.
         duration: Of the file in seconds, `None` where it declares none; its frames may end elsewhere.
         start: Of the file on its own clock, in seconds.
@@ -30,6 +31,8 @@ class Header:
 
     container: str
     codec: str
+    width: int
+    height: int
     bits: int
     duration: float | None
     start: Fraction
@@ -49,11 +52,9 @@ def open_video(path: str) -> tuple[InputContainer, VideoStream, Fraction]:
     Opens a video file; returns it, its best video stream and when it starts on its own clock, in seconds.
 
     Raises:
-        VideoDecodeError: it has no video stream.
-        av.error.FFmpegError: it cannot be opened.
+        VideoDecodeError: it cannot be opened, or has no video stream.
     """
-    # Named so that no path is taken for an address, nor anything in the file for one.
-    container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    container = _open(path)
     stream = container.streams.best("video")
     if stream is None:
         container.close()
@@ -61,9 +62,19 @@ def open_video(path: str) -> tuple[InputContainer, VideoStream, Fraction]:
     return container, stream, _start(path, container, stream)
 
 
+def _open(path: str) -> InputContainer:
+    try:
+        # Named so that no path is taken for an address, nor anything in the file for one.
+        return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except av.error.FFmpegError as error:
+        raise VideoDecodeError(
+            f"video {path} cannot be opened ({error.strerror}); delete it and download it again"
+        ) from error
+
+
 def _start(path: str, container: InputContainer, stream: VideoStream) -> Fraction:
     if container.start_time is None:  # of a short file in Matroska, for example
-        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as other:
+        with _open(path) as other:
             starts = (packet.pts for packet in other.demux(other.streams[stream.index]) if packet.pts is not None)
             return (next(starts, 0) or 0) * stream.time_base
     start = Fraction(container.start_time, av.time_base)
@@ -85,6 +96,8 @@ def read_header(path: str) -> Header:
         return Header(
             container=container.format.name,
             codec=stream.codec.canonical_name,
+            width=stream.width,
+            height=stream.height,
             bits=max((component.bits for component in pixels.components), default=8) if pixels else 8,
             duration=duration,
             start=start,

@@ -49,11 +49,7 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
         VideoDecodeError: the file, or the frame, cannot be decoded.
     """
     path = os.path.abspath(path)  # which no decoder takes for an address or an option
-    times = np.asarray(timestamps, dtype=np.float64)
-    if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or times.min() < 0:
-        raise ValueError(
-            f"timestamps {list(timestamps)!r} for {path}: expected one or more finite numbers of seconds >= 0"
-        )
+    times = check_timestamps(path, timestamps)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"video {path} is not there; download it to this path")
     if backend != "auto":
@@ -71,6 +67,16 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
             _warn_once(path, name, str(failure))
         return frames
     raise failure
+
+
+def check_timestamps(path: str | os.PathLike, timestamps: Sequence[float]) -> np.ndarray:
+    """Returns timestamps as an array of float64. Raises ValueError where there are none, or they are no times."""
+    times = np.asarray(timestamps, dtype=np.float64)
+    if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or times.min() < 0:
+        raise ValueError(
+            f"timestamps {list(timestamps)!r} for {path}: expected one or more finite numbers of seconds >= 0"
+        )
+    return times
 
 
 @cache

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a video lies, and what belongs to it."""
 
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from unicodedata import category
+
+from filelock import FileLock, Timeout
 
 MAX_NAME_BYTES = 200  # leaves room for a suffix within the 255 bytes file systems allow
 
 
 class VideoLibrary:
-    """The only code that knows the paths of a library: `<root>/videos/<name>/<name>.mp4`."""
+    """The only code that knows a library's paths: `<root>/videos/<name>/<name>.mp4`, `<root>/frames/<name>.arrow`."""
 
     def __init__(self, root: str | os.PathLike):
         self.root = Path(root)
@@ -22,21 +27,74 @@ class VideoLibrary:
             ValueError: `name` is empty, has over 200 bytes, or could leave the library (a separator, `..`, a control
                 character).
         """
-        if not is_file_name(name):
-            raise ValueError(
-                f"video name {name!r} cannot be a file name, expected 1 to {MAX_NAME_BYTES} bytes without separators "
-                "or control characters; correct videos.name in the database"
-            )
-        return self.root / "videos" / name / f"{name}.mp4"
+        return self.root / "videos" / _checked(name) / f"{name}.mp4"
+
+    def frames_path(self, name: str) -> Path:
+        """Returns where the frame store of the video called `name` belongs. Raises as [`VideoLibrary.video_path`]."""
+        return self.root / "frames" / f"{_checked(name)}.arrow"
+
+    @staticmethod
+    def unfinished_path(path: Path) -> Path:
+        """Returns where `path` is written before it is whole: beside it, under a name that nothing else has."""
+        return path.with_name(f".{path.name}-unfinished")
+
+    def remove_unfinished(self) -> None:
+        """Deletes frame stores that were not written to their end."""
+        for path in (self.root / "frames").glob(".*-unfinished"):
+            path.unlink(missing_ok=True)
+
+    def partial_dir(self, name: str) -> Path:
+        """
+        Returns where the video called `name` is downloaded to; not named after it, for yt-dlp finds meaning in `%`,
+        `$` and `~`. Raises as [`VideoLibrary.video_path`].
+        """
+        return self.root / "partial" / hashlib.sha256(_checked(name).encode()).hexdigest()[:32]
+
+    def quarantine_path(self, name: str) -> Path:
+        """Returns where a download of `name` that is not the video goes. Raises as [`VideoLibrary.video_path`]."""
+        return self.root / "quarantine" / f"{_checked(name)}.mp4"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The list of all attempts to download."""
+        return self.root / "downloads.jsonl"
+
+    @contextmanager
+    def lock(self, work: str) -> Iterator[None]:
+        """
+        Keeps others from the same work on this library.
+
+        Args:
+            work: Its name, a part of that of the lock's file.
+
+        Raises:
+            BlockingIOError: another process is at it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.root / f".{work}.lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise BlockingIOError(
+                f"another `surglavi {work}` is at work on {self.root}; wait for it, or stop it"
+            ) from error
+
+    def downloaded_names(self) -> list[str]:
+        """Returns the names of the videos that are there, sorted."""
+        names = _names(self.root / "videos", "")
+        return [name for name in names if os.path.isfile(self.video_path(name))]
+
+    def stored_names(self) -> list[str]:
+        """Returns the names of the videos that have a frame store, sorted."""
+        return _names(self.root / "frames", ".arrow")
 
     def video_names(self) -> list[str]:
-        """Returns the names of the videos that are there, sorted."""
-        folder = self.root / "videos"
-        if not folder.is_dir():
-            return []
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if is_file_name(entry.name)]
-        return sorted(name for name in names if self.video_path(name).is_file())
+        """Returns the names of the videos whose frames can be read, from themselves or from a frame store, sorted."""
+        return sorted({*self.downloaded_names(), *self.stored_names()})
+
+    def has(self, name: str) -> bool:
+        """Whether the frames of the video called `name` can be read; never for a name that cannot be a file's."""
+        return is_file_name(name) and (self.frames_path(name).is_file() or self.video_path(name).is_file())
 
     def transcription_path(self, file_path: str) -> Path | None:
         """
@@ -60,3 +118,21 @@ def is_file_name(name: str) -> bool:
         and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
         and not any(character in "/\\" or category(character) in ("Cc", "Cs") for character in name)
     )
+
+
+def _checked(name: str) -> str:
+    if not is_file_name(name):
+        raise ValueError(
+            f"video name {name!r} cannot be a file name, expected 1 to {MAX_NAME_BYTES} bytes without separators "
+            "or control characters; correct videos.name in the database"
+        )
+    return name
+
+
+def _names(folder: Path, suffix: str) -> list[str]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(suffix)]
+    names = [name[: len(name) - len(suffix)] for name in names]
+    return sorted(name for name in names if is_file_name(name))

@@ -36,8 +36,7 @@ class PyAVDecoder:
             what stands in for damaged pictures is what PyAV gives by default.
 
     Raises:
-        VideoDecodeError: it has no video stream.
-        av.error.FFmpegError: it cannot be opened.
+        VideoDecodeError: it cannot be opened, or has no video stream.
     """
 
     def __init__(self, path: str, careful: bool = False):
@@ -56,6 +55,11 @@ class PyAVDecoder:
 
     def close(self) -> None:
         self._container.close()
+
+    @property
+    def frame_length(self) -> float:
+        """Seconds a frame is shown on average; 0 where the file does not say."""
+        return float(1 / self._stream.average_rate) if self._stream.average_rate else 0.0
 
     def decode(self, times: np.ndarray) -> torch.Tensor:
         """
@@ -250,9 +254,7 @@ class PyAVDecoder:
 
     def _length(self, frame: av.VideoFrame) -> float:
         """Returns how many seconds the last frame is shown: what the container says, or as long as the average."""
-        if frame.duration:
-            return float(frame.duration * self._time_base)
-        return float(1 / self._stream.average_rate) if self._stream.average_rate else 0.0
+        return float(frame.duration * self._time_base) if frame.duration else self.frame_length
 
 
 def to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = None) -> np.ndarray:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 
+import pyarrow.parquet as pq
 import pytest
 
 from surglavi_hf.media import VideoLibrary
@@ -33,6 +34,60 @@ def test_video_names(tmp_path):
     (tmp_path / "videos" / "loose.mp4").touch()
     (tmp_path / "videos" / os.fsdecode(b"not-utf8-\xff")).mkdir()
     assert library.video_names() == ["a", "b"]
+
+
+def test_paths(tmp_path):
+    library = VideoLibrary(tmp_path)
+    assert library.frames_path("v") == tmp_path / "frames" / "v.arrow"
+    assert library.quarantine_path("v") == tmp_path / "quarantine" / "v.mp4"
+    assert library.manifest_path == tmp_path / "downloads.jsonl"
+    for path in (library.frames_path, library.quarantine_path, library.partial_dir):
+        with pytest.raises(ValueError, match="video name"):
+            path("../v")
+
+
+def test_partial_dirs_are_plain_and_apart(tmp_path):
+    """yt-dlp gives a meaning to %, $ and ~."""
+    folders = {VideoLibrary(tmp_path).partial_dir(name) for name in ("a", "A", "%(id)s", "$HOME", "~")}
+    assert len(folders) == 5
+    assert all(folder.parent == tmp_path / "partial" and folder.name.isalnum() for folder in folders)
+
+
+def test_a_frame_store_counts_as_the_video(tmp_path):
+    library = VideoLibrary(tmp_path)
+    for name in ("b", "stored"):
+        library.frames_path(name).parent.mkdir(exist_ok=True)
+        library.frames_path(name).touch()
+    library.video_path("b").parent.mkdir(parents=True)
+    library.video_path("b").touch()
+    library.unfinished_path(library.frames_path("killed")).touch()
+    assert library.downloaded_names() == ["b"]
+    assert library.stored_names() == ["b", "stored"]
+    assert library.video_names() == ["b", "stored"]
+    assert [library.has(name) for name in ("b", "stored", "killed", "../b")] == [True, True, False, False]
+    library.remove_unfinished()
+    assert len(list((tmp_path / "frames").iterdir())) == 2
+
+
+def test_one_at_a_time(tmp_path):
+    library = VideoLibrary(tmp_path / "new")
+    same = VideoLibrary(tmp_path / "new")
+    with library.lock("frames"), same.lock("download"):
+        message = r"another `surglavi frames` is at work on .*new"
+        with pytest.raises(BlockingIOError, match=message), same.lock("frames"):
+            pass
+    with library.lock("frames"):
+        pass
+
+
+def test_five_thousand_real_names(tmp_path, shared):
+    """Benchmarks/library.py says how fast."""
+    ids = pq.read_table(shared / "data" / "surglavi_beta_videos.parquet")["youtube_id"].to_pylist()
+    library = VideoLibrary(tmp_path)
+    for name in ids:
+        library.video_path(name).parent.mkdir(parents=True)
+        library.video_path(name).touch()
+    assert library.video_names() == sorted(ids)
 
 
 @pytest.mark.parametrize(

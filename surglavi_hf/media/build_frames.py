@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frame stores of all videos of a library, in several processes."""
+
+import logging
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from .container import read_header
+from .frame_store import FrameStoreOptions, is_up_to_date, write_frame_store
+from .library import VideoLibrary
+
+logger = logging.getLogger(__name__)
+
+_REFRESH_S = 0.2
+
+
+@dataclass
+class FrameStoreBuild:
+    """
+    The outcome of [`build_frame_stores`].
+
+    Args:
+        written: Frames, by video.
+        skipped: Names of videos whose frame store was up to date.
+        failed: Reasons, by video.
+    """
+
+    written: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def build_frame_stores(
+    library: VideoLibrary,
+    options: FrameStoreOptions | None = None,
+    num_workers: int | None = None,
+    names: Sequence[str] | None = None,
+) -> FrameStoreBuild:
+    """
+    Writes the frame store of each video of a library that has none, or one made otherwise or from another file. Shows
+    a progress bar. What was written stays when it is stopped; a video that fails is reported, the others go on.
+
+    Args:
+        library: Where the videos are.
+        options: How; by default 4 frames a second, 256 pixels, quality 90.
+        num_workers: Processes, a video each; by default as many as there are cores.
+        names: The videos; by default all that are there.
+
+    Raises:
+        BlockingIOError: another process does this already.
+        ValueError: `num_workers` is below 1.
+    """
+    options = options or FrameStoreOptions()
+    num_workers = (os.cpu_count() or 1) if num_workers is None else num_workers
+    if num_workers < 1:
+        raise ValueError(f"num_workers={num_workers}, expected at least 1")
+    build = FrameStoreBuild()
+    with library.lock("frames"):
+        library.remove_unfinished()
+        todo: deque[str] = deque()
+        for name in library.downloaded_names() if names is None else names:
+            if is_up_to_date(library.frames_path(name), library.video_path(name), options):
+                build.skipped.append(name)
+            else:
+                todo.append(name)
+        if todo:
+            _build(library, options, min(num_workers, len(todo)), todo, build)
+    return build
+
+
+def _build(
+    library: VideoLibrary, options: FrameStoreOptions, num_workers: int, todo: deque[str], build: FrameStoreBuild
+) -> None:
+    context = multiprocessing.get_context("spawn")  # a fork would inherit PyTorch's threads
+    progress = _Progress(context, len(todo))
+    threads = max(1, torch.get_num_threads() // num_workers)
+    suspects: list[str] = []  # one of these ended a process: each is tried again alone
+
+    def run(names: deque[str], size: int) -> list[str]:
+        """Returns the videos at work when a process ended."""
+        with ProcessPoolExecutor(size, context, _start_worker, (progress.counters, progress.stopped, threads)) as pool:
+            running: dict[Future, str] = {}
+            try:
+                while names or running:
+                    while names and len(running) < size:
+                        name = names.popleft()
+                        running[pool.submit(_build_one, library, name, options)] = name
+                    done, _ = wait(running, _REFRESH_S, FIRST_COMPLETED)
+                    for future in done:
+                        num_frames, reason = future.result()
+                        name = running.pop(future)
+                        if reason is None:
+                            build.written[name] = num_frames
+                        else:
+                            _fail(build, name, reason)
+                    progress.refresh()
+            except BrokenProcessPool:
+                return list(running.values())
+            except BaseException:
+                progress.stopped.set()
+                raise
+        return []
+
+    with progress:
+        while todo:
+            suspects += run(todo, num_workers)
+        for name in suspects:
+            if run(deque([name]), 1):
+                _fail(build, name, "a decoder crashed on it; delete it and download it again")
+
+
+def _fail(build: FrameStoreBuild, name: str, reason: str) -> None:
+    build.failed[name] = reason
+    tqdm.write(f"{name}: {reason}")
+
+
+class _Progress:
+    """A bar of frames; how many there will be is known of the videos begun, and supposed of the others."""
+
+    def __init__(self, context: Any, num_videos: int):
+        self.counters = [context.Value("d", 0.0) for _ in range(3)]  # frames done, frames expected, videos begun
+        self.stopped = context.Event()
+        self.num_videos = num_videos
+
+    def __enter__(self) -> None:
+        self._bar = tqdm(desc=f"frames of {self.num_videos} videos", unit=" frames", unit_scale=True)
+
+    def refresh(self) -> None:
+        done, expected, begun = (counter.value for counter in self.counters)
+        if begun:
+            self._bar.total = max(round(expected * self.num_videos / begun), int(done))
+        self._bar.update(int(done) - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        self.refresh()
+        self._bar.close()
+
+
+def _start_worker(counters: list, stopped: Any, num_threads: int) -> None:
+    global _counters, _stopped
+    _counters, _stopped = counters, stopped
+    torch.set_num_threads(num_threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _build_one(library: VideoLibrary, name: str, options: FrameStoreOptions) -> tuple[int, str | None]:
+    """Returns the number of frames, and why there are none."""
+    done, expected, begun = _counters
+    source = library.video_path(name)
+
+    def add(counter: Any, amount: float) -> None:
+        if _stopped.is_set():
+            raise InterruptedError("stopped")
+        with counter.get_lock():
+            counter.value += amount
+
+    try:
+        add(begun, 1)
+        add(expected, (read_header(str(source)).duration or 0.0) * options.fps)
+        return write_frame_store(source, library.frames_path(name), options, partial(add, done)), None
+    except Exception as error:  # whatever it is, the others go on
+        return 0, " ".join(str(error).splitlines()) or type(error).__name__

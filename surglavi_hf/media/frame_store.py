@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One memory-mapped file of small frames a video: written once, read in no time."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import simplejpeg
+import torch
+
+from .container import read_header
+from .errors import DamagedVideoError, VideoDecodeError, check_end
+from .library import VideoLibrary
+from .pyav_decoder import PyAVDecoder, to_rgb
+
+VERSION = 1  # of the file's layout and of how frames are chosen and drawn
+SCHEMA = pa.schema({"timestamp": pa.float64(), "image": pa.binary()})
+_METADATA_KEY = b"surglavi_frame_store"
+_ROWS_PER_BATCH = 64
+_OPEN_STORES = 256
+
+
+@dataclass(frozen=True)
+class FrameStoreOptions:
+    """
+    How a frame store is made.
+
+    Args:
+        fps: Frames a second, or all those of the video where it has fewer.
+        short_side: Pixels of the shorter side; smaller videos keep their size.
+        quality: Of the JPEG images, 1 to 100.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+
+    fps: float = 4.0
+    short_side: int = 256
+    quality: int = 90
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("fps", self.fps, 0.01, 1000),
+            ("short_side", self.short_side, 16, 4096),
+            ("quality", self.quality, 1, 100),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"{name}={value}, expected {low} to {high}")
+
+
+def expected_metadata(source: Path, options: FrameStoreOptions) -> dict:
+    """Returns what the metadata of an up-to-date frame store of `source` say, but for what is read from the video."""
+    status = source.stat()
+    return {"version": VERSION, **asdict(options), "source": {"size": status.st_size, "mtime_ns": status.st_mtime_ns}}
+
+
+def is_up_to_date(store: Path, source: Path, options: FrameStoreOptions) -> bool:
+    """Whether `store` is a frame store made from `source` as it is now, with these options."""
+    try:
+        with pa.memory_map(str(store)) as file:
+            found = _metadata(pa.ipc.open_file(file).schema)
+    except (OSError, ValueError, pa.ArrowInvalid):
+        return False
+    return expected_metadata(source, options).items() <= found.items()
+
+
+def write_frame_store(
+    source: Path, store: Path, options: FrameStoreOptions, report: Callable[[int], None] = lambda num_frames: None
+) -> int:
+    """
+    Writes the frame store of a video: of each point of the grid of `1 / fps` seconds the frame on screen, with the
+    second that it starts, and the last frame. Written beside and renamed.
+
+    Args:
+        source: The video.
+        store: The file to write.
+        options: How.
+        report: Called with the number of frames written since the last call.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        VideoDecodeError: the video has no frame that can be decoded.
+        OSError: the file cannot be written.
+    """
+    store.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = VideoLibrary.unfinished_path(store)
+    try:
+        try:
+            num_frames = _write(source, unfinished, options, report, careful=False)
+        except DamagedVideoError:
+            num_frames = _write(source, unfinished, options, report, careful=True)
+        if not num_frames:
+            raise VideoDecodeError(f"video {source} has no frame that can be decoded; delete it and download it again")
+        os.replace(unfinished, store)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return num_frames
+
+
+def _write(source: Path, path: Path, options: FrameStoreOptions, report: Callable, careful: bool) -> int:
+    metadata = expected_metadata(source, options)
+    decoder = PyAVDecoder(str(source), careful)
+    try:
+        metadata |= {"duration": read_header(str(source)).duration, "frame_length": decoder.frame_length}
+        schema = SCHEMA.with_metadata({_METADATA_KEY: json.dumps(metadata)})
+        num_frames = 0
+        with pa.OSFile(str(path), "wb") as file:
+            with pa.ipc.new_file(file, schema) as writer:
+                for timestamps, images in _batches(decoder, options):
+                    writer.write_batch(pa.record_batch([timestamps, images], schema=schema))
+                    num_frames += len(timestamps)
+                    report(len(timestamps))
+            file.flush()
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        return num_frames
+    finally:
+        decoder.close()
+
+
+def _batches(decoder: PyAVDecoder, options: FrameStoreOptions) -> Iterator[tuple[list[float], list[bytes]]]:
+    timestamps: list[float] = []
+    images: list[bytes] = []
+    last, size = -1.0, None
+
+    def on_grid(start: float, end: float | None) -> bool:
+        points = (int(start * options.fps) + step for step in (0, 1))
+        return end is None or any(start <= point / options.fps < end for point in points)
+
+    for start, _, frame in decoder.read(on_grid):
+        if start <= last:  # a broken clock
+            continue
+        last = start
+        if size is None:  # of all, whatever comes later
+            scale = min(1.0, options.short_side / min(frame.width, frame.height))
+            size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+        image = np.ascontiguousarray(to_rgb(frame, *size))
+        timestamps.append(start)
+        images.append(simplejpeg.encode_jpeg(image, options.quality, colorspace="RGB", colorsubsampling="420"))
+        if len(images) == _ROWS_PER_BATCH:
+            yield timestamps, images
+            timestamps, images = [], []
+    if images:
+        yield timestamps, images
+
+
+class FrameStore:
+    """
+    A frame store opened for reading. Nothing is read before frames are asked for.
+
+    Args:
+        path: The file.
+
+    Raises:
+        VideoDecodeError: it is not a frame store, or damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = str(path)
+        try:
+            table = pa.ipc.open_file(pa.memory_map(self.path)).read_all()
+            self.metadata = _metadata(table.schema)
+            self._batches = table["image"].chunks
+            self.timestamps = table["timestamp"].to_numpy()
+            self._frame_length = float(self.metadata["frame_length"])
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise self._broken(error) from error
+        if not len(self.timestamps):
+            raise self._broken("it is empty")
+        self._first_rows = np.cumsum([0, *(len(batch) for batch in self._batches)])
+
+    def _broken(self, reason: object) -> VideoDecodeError:
+        reason = (str(reason).splitlines() or [""])[0]
+        return VideoDecodeError(
+            f"frame store {self.path} cannot be read ({reason}); delete it and run `surglavi frames` again"
+        )
+
+    def made_from(self, source: Path) -> bool:
+        """Whether it was made from `source` as it is now."""
+        status = source.stat()
+        return self.metadata.get("source") == {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+    def decode(self, times: np.ndarray) -> torch.Tensor:
+        """
+        Returns the last stored frames at or before `times` (s), `torch.uint8` of shape
+        `(len(times), 3, height, width)`.
+
+        Raises:
+            PastEndError: a time is over 1 s past the end of the video.
+            VideoDecodeError: the file is damaged.
+        """
+        check_end(self.path, times.max(), self.timestamps[-1] + self._frame_length)
+        rows = np.maximum(np.searchsorted(self.timestamps, times, side="right") - 1, 0)
+        frames: np.ndarray | None = None
+        at: dict[int, int] = {}
+        try:
+            for index, row in enumerate(rows.tolist()):
+                if row in at:
+                    frames[index] = frames[at[row]]
+                    continue
+                batch = int(np.searchsorted(self._first_rows, row, side="right")) - 1
+                jpeg = np.frombuffer(self._batches[batch][row - int(self._first_rows[batch])].as_buffer(), np.uint8)
+                if frames is None:
+                    height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
+                    frames = np.empty((len(rows), height, width, 3), np.uint8)
+                simplejpeg.decode_jpeg(jpeg, buffer=frames[index])
+                at[row] = index
+        except ValueError as error:
+            raise self._broken(error) from error
+        return torch.from_numpy(frames).permute(0, 3, 1, 2)
+
+
+def open_frame_store(path: Path) -> FrameStore:
+    """Returns the frame store at `path`, from a cache while the file is the same. Raises as [`FrameStore`]."""
+    status = path.stat()
+    return _open_frame_store(str(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(_OPEN_STORES)
+def _open_frame_store(path: str, size: int, mtime_ns: int) -> FrameStore:
+    return FrameStore(path)
+
+
+def _metadata(schema: pa.Schema) -> dict:
+    found = json.loads((schema.metadata or {}).get(_METADATA_KEY, b"null"))
+    if not isinstance(found, dict) or not schema.equals(SCHEMA):
+        raise ValueError("it is not a frame store")
+    return found

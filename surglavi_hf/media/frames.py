@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of the videos of a library: from the frame store where there is one, from the video otherwise."""
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+
+from .decode import check_timestamps, decode_frames
+from .frame_store import open_frame_store
+from .library import VideoLibrary
+
+logger = logging.getLogger(__name__)
+
+
+def read_frames(library: VideoLibrary, name: str, timestamps: Sequence[float]) -> torch.Tensor:
+    """
+    Returns the last frames at or before `timestamps`: of those in the frame store, which are smaller and fewer, where
+    there is one made of the video as it is; of all frames of the video otherwise.
+
+    Args:
+        library: Where the video is.
+        name: The video's.
+        timestamps: As [`decode_frames`].
+
+    Returns:
+        `torch.uint8` tensor of shape `(len(timestamps), 3, height, width)`, RGB.
+
+    Raises:
+        FileNotFoundError: neither the video nor its frame store is there.
+        ValueError: `name` cannot be a file name, or the timestamps are none.
+        PastEndError: a timestamp is over 1 s past the end.
+        VideoDecodeError: what is there cannot be decoded.
+    """
+    video, frames = library.video_path(name), library.frames_path(name)
+    if not frames.is_file():
+        return decode_frames(video, timestamps)
+    store = open_frame_store(frames)
+    if video.is_file() and not store.made_from(video):
+        _warn_once(str(frames))
+        return decode_frames(video, timestamps)
+    return store.decode(check_timestamps(frames, timestamps))
+
+
+@cache
+def _warn_once(store: str) -> None:
+    logger.warning("frame store %s was made of another video; not using it until `surglavi frames` renews it", store)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from surglavi_hf.media import FrameStoreOptions, VideoLibrary, build_frame_stores
+from surglavi_hf.media.frame_store import FrameStore
+
+TIMES = [index / 10 for index in range(30)]
+
+
+@pytest.fixture
+def library(tmp_path, write_video):
+    library = VideoLibrary(tmp_path)
+    for name in ("a", "b", "-c"):
+        write_video(library.video_path(name), TIMES)
+    library.video_path("broken").parent.mkdir()
+    library.video_path("broken").write_bytes(b"broken")
+    return library
+
+
+def test_all_videos_of_a_library(library, capsys):
+    """What is up to date is skipped, what changed is made anew, a broken video is reported."""
+    first = build_frame_stores(library, num_workers=2)
+    assert first.written == {"a": 13, "b": 13, "-c": 13} and first.skipped == []
+    assert list(first.failed) == ["broken"] and "broken.mp4 cannot be opened" in first.failed["broken"]
+    assert "39.0/39.0 [" in capsys.readouterr().err.split("\r")[-1]
+    os.utime(library.video_path("a"), (1, 1))
+    again = build_frame_stores(library, num_workers=1)
+    assert list(again.written) == ["a"] and again.skipped == ["-c", "b"]
+    assert list(build_frame_stores(library, FrameStoreOptions(fps=1), 2).written.values()) == [4, 4, 4]
+    assert sorted(os.listdir(library.root / "frames")) == ["-c.arrow", "a.arrow", "b.arrow"]
+
+
+def test_arguments(library):
+    with pytest.raises(ValueError, match="num_workers=0"):
+        build_frame_stores(library, num_workers=0)
+    with library.lock("frames"), pytest.raises(BlockingIOError, match="another"):
+        build_frame_stores(library)
+
+
+def start(library, body):
+    """Starts a process that builds frame stores, with `body` run in each of its workers first."""
+    script = library.root / "build.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import os, time
+        from surglavi_hf.media import VideoLibrary, build_frame_stores
+        from surglavi_hf.media import build_frames
+        original = build_frames.write_frame_store
+        def write(source, store, options, report):
+            {body}
+            return original(source, store, options, report)
+        build_frames.write_frame_store = write
+        if __name__ == "__main__":
+            build = build_frame_stores(VideoLibrary({str(library.root)!r}), num_workers=2)
+            print(sorted(build.written), build.failed)
+        """)
+    )
+    return subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def test_a_crash_costs_one_video(library):
+    process = start(library, "if store.name == 'b.arrow': os.abort()")
+    output, _ = process.communicate(timeout=120)
+    assert "['-c', 'a']" in output and "'b': 'a decoder crashed on it" in output
+
+
+def living(session):
+    """Returns the processes of a session that are still at work."""
+    found = []
+    for number in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{number}/stat") as file:  # noqa: PTH123
+                state, _, _, owner = file.read().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(owner) == session and state != "Z":
+            found.append(int(number))
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="processes are only listed on Linux")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed(library, how):
+    """Neither half a file nor a process is left, and the next run goes on."""
+    process = start(library, "time.sleep(0 if store.name == 'a.arrow' else 3)")
+    deadline = time.monotonic() + 60
+    while not (library.root / "frames" / "a.arrow").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, how)
+    process.communicate(timeout=60)
+    while living(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert living(process.pid) == []
+    stores = {path.name for path in (library.root / "frames").glob("*.arrow")}
+    assert "a.arrow" in stores
+    for name in stores:
+        assert len(FrameStore(library.root / "frames" / name).timestamps) == 13
+    again = build_frame_stores(library, num_workers=1)
+    assert {f"{name}.arrow" for name in again.written} | stores == {"a.arrow", "b.arrow", "-c.arrow"}
+    assert not list((library.root / "frames").glob(".*"))
