@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest: every attempt to download a video, one line each, never rewritten."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+logger = logging.getLogger(__name__)
+
+# fmt: off
+Status = Literal[
+    "ok", "gone", "private", "age", "region", "rate-limited", "bot-check", "network", "format", "truncated",
+]
+# fmt: on
+
+THROTTLED: tuple[Status, ...] = ("rate-limited", "bot-check")  # says nothing of the video
+PASSING: tuple[Status, ...] = ("network", "truncated")  # worth another try, but not for ever
+
+_LONGEST_MESSAGE = 500
+# Looked for in this order in what yt-dlp says, in lower case with straight apostrophes.
+_REASONS: tuple[tuple[Status, str], ...] = (
+    ("rate-limited", r"try again later|rate.?limit|http error 429|too many requests"),
+    ("age", r"confirm your age|age.restrict|inappropriate for some users"),
+    ("bot-check", r"not a bot|captcha|confirm you're"),
+    ("private", r"private video|video is private|members.only|join this channel|payment|purchase|http error 401"),
+    ("region", r"in your (country|region|location)|from your location|geo.?restrict"),
+    ("format", r"requested format|no video formats|unsupported url|drm|ffmpeg|no video could be found|live event"),
+    ("truncated", r"more expected|too short|incompleteread|data blocks|bytes, expected|file is empty"),
+    (
+        "gone",
+        r"unavailable|not available|isn't available|no longer|removed|terminated|not exist|http error (404|410)",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """
+    One attempt to download a video.
+
+    Args:
+        time: When it ended, ISO 8601 in UTC.
+        name: The video's.
+        source: Its YouTube id, or its address without what may be secret.
+        status: `"ok"`, or why it is not there: `"gone"`, `"private"`, `"age"` (confirmed by an account only),
+            `"region"`, `"rate-limited"`, `"bot-check"`, `"network"`, `"format"` (none that can be had) or
+            `"truncated"` (not decodable, or not as long as it should be).
+        message: What was said, in one line.
+        yt_dlp: Version of yt-dlp.
+        format: yt-dlp's id of it, the codec and the size in pixels.
+        size: Of the file in bytes.
+        duration: Of the file in seconds.
+        seconds: That the attempt took.
+    """
+
+    time: str
+    name: str
+    source: str
+    status: Status
+    message: str = ""
+    yt_dlp: str = ""
+    format: str | None = None
+    size: int | None = None
+    duration: float | None = None
+    seconds: float | None = None
+
+
+class Manifest:
+    """
+    The attempts of a library, in its `downloads.jsonl`.
+
+    Args:
+        path: The file; it need not be there.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def append(self, attempt: Attempt) -> None:
+        """Adds a line, on disk when this returns. A line that a crash cut short is ended first."""
+        line = json.dumps(asdict(attempt), ensure_ascii=False) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            file.write(line.encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def __iter__(self) -> Iterator[Attempt]:
+        """Yields the attempts in order. Lines that are none are skipped, with a warning."""
+        if not self.path.is_file():
+            return
+        names = {field.name for field in fields(Attempt)}
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    values = json.loads(line)
+                    attempt = Attempt(**{name: value for name, value in values.items() if name in names})
+                except (ValueError, TypeError, AttributeError):
+                    logger.warning("%s, line %d is no attempt; skipping it", self.path, number)
+                    continue
+                yield attempt
+
+    def by_video(self) -> dict[str, list[Attempt]]:
+        """Returns the attempts of each video."""
+        attempts: dict[str, list[Attempt]] = {}
+        for attempt in self:
+            attempts.setdefault(attempt.name, []).append(attempt)
+        return attempts
+
+
+def failure_status(message: str, youtube: bool = True) -> Status:
+    """Returns which status an error message of yt-dlp stands for."""
+    message = message.lower().replace("\u2019", "'")
+    for status, pattern in _REASONS:
+        if re.search(pattern, message):
+            return status
+    if "http error 403" in message:  # YouTube's answer to who looks like a machine
+        return "bot-check" if youtube else "private"
+    return "network"
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text in one line, without colours, and its addresses without passwords and queries."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    text = re.sub(r"(\w+://)[^/\s@]*@", r"\1", text)
+    text = re.sub(r"(\w+://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text)
+    text = "".join(character if character.isprintable() else " " for character in " ".join(text.split()))
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+import re
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+class Web:
+    """
+    A web server on loopback. `pages[path]` is what it serves; `faults[path]` lists what goes wrong with the requests
+    for it, one after the other: a status code, "cut" (the body ends half-way), "stall" (it stands still half-way) or
+    `None`. The last entry stays.
+    """
+
+    def __init__(self):
+        self.pages: dict[str, bytes] = {}
+        self.faults: dict[str, list] = {}
+        self.requests: Counter = Counter()
+        self.since: Counter = Counter()
+        self.cookies: list[str | None] = []
+        self.ranges: list[str | None] = []
+        self.delay = 0.0
+        self.closed = threading.Event()
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_HEAD(self):
+                self.answer(body=False)
+
+            def do_GET(self):
+                self.answer(body=True)
+
+            def answer(self, body):
+                web.answer(self, body)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # yt-dlp hangs up where it has seen enough
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def answer(self, request, body):
+        path = request.path.split("?")[0]
+        self.cookies.append(request.headers.get("Cookie"))
+        self.ranges.append(request.headers.get("Range"))
+        faults = self.faults.get(path, [None])
+        fault = faults[0]
+        status = 404 if path not in self.pages else fault if isinstance(fault, int) else 200
+        content = self.pages.get(path, b"")
+        first = int(re.match(r"bytes=(\d+)-", request.headers.get("Range", "bytes=0-"))[1])
+        if status == 200 and first:
+            status, content = 206, content[first:]
+        if status >= 400:
+            content = b"error"
+        if body:
+            self.requests[path] += 1
+            self.since[path] += 1
+            # yt-dlp asks twice: to look at it, to have it. Where the first fails it does not ask again.
+            if len(faults) > 1 and self.since[path] == (1 if isinstance(fault, int) else 2):
+                faults.pop(0)
+                self.since[path] = 0
+        request.send_response(status)
+        request.send_header("Content-Type", "video/mp4" if status < 400 else "text/plain")
+        request.send_header("Content-Length", str(len(content)))
+        request.send_header("Accept-Ranges", "bytes")
+        request.send_header("Set-Cookie", "seen=1; Path=/")
+        if status == 206:
+            total = first + len(content)
+            request.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
+        request.end_headers()
+        if not body:
+            return
+        time.sleep(self.delay)
+        try:
+            if status < 400 and fault in ("cut", "stall"):
+                request.wfile.write(content[: len(content) // 2])
+                request.wfile.flush()
+                if fault == "stall":
+                    self.closed.wait(60)
+                request.close_connection = True
+            else:
+                request.wfile.write(content)
+        except OSError:
+            request.close_connection = True
+
+    def close(self):
+        self.closed.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def web():
+    server = Web()
+    yield server
+    server.close()

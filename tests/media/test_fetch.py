@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+import hashlib
+
+import pytest
+
+from surglavi_hf.media import DownloadOptions, VideoLibrary, VideoSource, decode_frames
+from surglavi_hf.media.fetch import Fetcher, OutOfSpaceError
+
+from ..conftest import shown
+
+TIMES = [index / 10 for index in range(30)]
+COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t4102444800\tsecret\tword\n"
+
+
+@pytest.fixture
+def library(tmp_path):
+    return VideoLibrary(tmp_path / "library")
+
+
+@pytest.fixture
+def page(web, tmp_path, write_video):
+    web.pages["/v.mp4"] = write_video(tmp_path / "v.mp4", TIMES).read_bytes()
+    return f"{web.address}/v.mp4"
+
+
+def fetcher(library, *arguments, cookies=None, stopped=lambda: False):
+    options = DownloadOptions(ytdlp_arguments=("--socket-timeout", "1", "--retries", "0", *arguments))
+    return Fetcher(library, options, cookies, stopped, lambda num_bytes: None)
+
+
+def test_a_video(library, page, web):
+    attempt = fetcher(library).fetch(VideoSource("$HOME %(id)s ~", None, page, 2.9))
+    path = library.video_path("$HOME %(id)s ~")
+    assert path.read_bytes() == web.pages["/v.mp4"]
+    assert (attempt.status, attempt.message, attempt.size) == ("ok", "", path.stat().st_size)
+    assert attempt.format == "mp4 h264 64x64" and attempt.duration == pytest.approx(2.9, abs=0.1)
+    assert attempt.name == "$HOME %(id)s ~" and attempt.source == page and attempt.yt_dlp[:2] == "20"
+    assert list((library.root / "partial").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "fault, status", [(404, "gone"), (429, "rate-limited"), (403, "private"), (500, "network"), ("stall", "network")]
+)
+def test_what_goes_wrong(library, page, web, fault, status):
+    web.faults["/v.mp4"] = [fault]
+    attempt = fetcher(library).fetch(VideoSource("v", None, page))
+    assert attempt.status == status and attempt.message and "\n" not in attempt.message
+    assert library.downloaded_names() == []
+
+
+def test_a_part_is_taken_up(library, page, web):
+    web.faults["/v.mp4"] = ["cut"]
+    assert fetcher(library).fetch(VideoSource("v", None, page)).status == "truncated"
+    del web.faults["/v.mp4"]
+    assert fetcher(library).fetch(VideoSource("v", None, page)).status == "ok"
+    assert library.video_path("v").read_bytes() == web.pages["/v.mp4"]
+    assert "bytes=" in "".join(filter(None, web.ranges)), "the second download started anew"
+
+
+def test_what_is_not_the_video_goes_to_quarantine(library, page, web):
+    attempt = fetcher(library).fetch(VideoSource("v", None, page, 60.0))
+    assert attempt.status == "truncated" and "lasts 2.9 s, expected 60.0 s" in attempt.message
+    web.pages["/broken.mp4"] = b"\0\0\0\x18ftypmp42" + bytes(999)
+    assert fetcher(library).fetch(VideoSource("b", None, f"{web.address}/broken.mp4")).status == "truncated"
+    assert library.downloaded_names() == []
+    assert library.quarantine_path("v").read_bytes() == web.pages["/v.mp4"]
+    assert library.quarantine_path("b").is_file() and list((library.root / "partial").iterdir()) == []
+
+
+def test_another_container_becomes_an_mp4(library, web, tmp_path, write_video):
+    web.pages["/v.mkv"] = write_video(tmp_path / "v.mkv", TIMES).read_bytes()
+    assert fetcher(library).fetch(VideoSource("v", None, f"{web.address}/v.mkv", 2.9)).status == "ok"
+    assert library.video_path("v").read_bytes()[4:8] == b"ftyp"
+    assert shown(decode_frames(library.video_path("v"), TIMES)) == list(range(30))
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ytsearch:liver", None])
+def test_no_address(library, url):
+    attempt = fetcher(library).fetch(VideoSource("v", None, url))
+    assert attempt.status == "format" and "is an address" in attempt.message
+
+
+def test_a_library_that_cannot_be_written_to(tmp_path, page):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OutOfSpaceError, match="file cannot be written to"):
+        fetcher(VideoLibrary(tmp_path / "file")).fetch(VideoSource("v", None, page))
+
+
+def test_stopped(library, page):
+    assert fetcher(library, stopped=lambda: True).fetch(VideoSource("v", None, page)) is None
+    assert library.downloaded_names() == []
+
+
+def test_cookies_are_sent_and_their_file_is_left_alone(library, page, web, tmp_path):
+    file = tmp_path / "cookies.txt"
+    file.write_text(COOKIES)
+    before = hashlib.sha256(file.read_bytes()).digest(), file.stat().st_mtime_ns
+    options = DownloadOptions(cookies=file)
+    one = Fetcher(library, options, options.read_cookies(), lambda: False, lambda num_bytes: None)
+    for name in ("a", "b"):
+        assert one.fetch(VideoSource(name, None, page)).status == "ok"
+    assert web.cookies[0] == "secret=word"
+    assert set(web.cookies[-1].split("; ")) == {"secret=word", "seen=1"}, "what the server set was not kept"
+    assert (hashlib.sha256(file.read_bytes()).digest(), file.stat().st_mtime_ns) == before
+    assert list(tmp_path.glob("cookies*")) == [file]
+
+
+def test_options():
+    options = DownloadOptions(max_height=480, proxy="http://me:word@proxy", ytdlp_arguments=("--limit-rate", "1M"))
+    assert "word" not in repr(options)
+    passed = options.ytdlp_options()
+    assert passed["ratelimit"] == 2**20 and passed["proxy"] == "http://me:word@proxy"
+    assert passed["format"] == "bv/b" and passed["format_sort"][:2] == ["vcodec:h264", "res:480"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("-o", "/tmp/x"), "outtmpl"),
+        (("--exec", "rm -rf /"), "postprocessors"),
+        (("--paths", "/tmp"), "paths"),
+        (("--simulate",), "simulate"),
+        (("--cookies", "c.txt"), "cookiefile"),
+        (("--download-archive", "a"), "download_archive"),
+        (("--no-such-option",), "no-such-option"),
+        (("https://youtu.be/x",), "is no option"),
+        (("--retries", "many"), "many"),
+    ],
+)
+def test_options_that_are_not_passed_on(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DownloadOptions(ytdlp_arguments=arguments)
+
+
+def test_options_out_of_range(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="max_height=0"):
+        DownloadOptions(max_height=0)
+    with pytest.raises(ValueError, match="expected one of them"):
+        DownloadOptions(cookies="c.txt", cookies_from_browser="firefox")
+    with pytest.raises(FileNotFoundError):
+        DownloadOptions(cookies=tmp_path / "none.txt").read_cookies()
+    with pytest.raises(ValueError, match="no-browser"):
+        DownloadOptions(cookies_from_browser="no-browser").read_cookies()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="needs the FFmpeg program"):
+        DownloadOptions(audio=True)
