@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows to a batch."""
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..media import VideoDecodeError
 from .clips import Sampling
+
+logger = logging.getLogger(__name__)
+
+MAX_REPLACEMENTS = 10  # tries; if so many clips in a row cannot be read, something else is wrong
+_REPLACEMENT = 1  # sets the random numbers of replacements apart from those of frames
 
 
 class ClipCollator:
@@ -19,38 +27,71 @@ class ClipCollator:
         sampling: How they are sampled, as in [`Clip.frames`].
         seed: Of the random sampling. A clip's frames depend on it, on the epoch and on the caption id alone, not on
             the batch, the worker or the process that reads it.
+        replacements: Rows, a Dataset for example, that stand in for rows whose clip cannot be read: which one depends
+            on the seed, the epoch and the caption id alone. By default a clip that cannot be read is an error.
     """
 
-    def __init__(self, processor: Any, num_frames: int | None = None, sampling: Sampling = "middle", seed: int = 0):
+    def __init__(
+        self,
+        processor: Any,
+        num_frames: int | None = None,
+        sampling: Sampling = "middle",
+        seed: int = 0,
+        replacements: Sequence[dict] | None = None,
+    ):
         self.processor = processor
         self.num_frames = num_frames or processor.video_processor.num_frames
         self.sampling = sampling
         self.seed = seed
+        self.replacements = replacements
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch random sampling depends on; call it before iterating over a DataLoader."""
         self.epoch = epoch
 
-    def _generator(self, caption_id: int) -> torch.Generator:
-        state = np.random.SeedSequence([self.seed, self.epoch, caption_id]).generate_state(1, np.uint64)
-        return torch.Generator().manual_seed(int(state[0] >> 1))
+    def _frames(self, row: dict) -> torch.Tensor:
+        state = self._random(row["caption_id"]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state[0] >> 1))
+        return row["clip"].frames(self.num_frames, self.sampling, generator)
+
+    def _random(self, caption_id: int, *purpose: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self.seed, self.epoch, caption_id % 2**64, *purpose])
+
+    def _read(self, row: dict) -> tuple[dict, torch.Tensor]:
+        """Returns a row and its frames, or those of another row where its clip cannot be read."""
+        try:
+            return row, self._frames(row)
+        except (OSError, ValueError, VideoDecodeError) as error:
+            if self.replacements is None:
+                raise
+            logger.warning("caption %d is replaced: %s", row["caption_id"], error)
+            chosen = np.random.default_rng(self._random(row["caption_id"], _REPLACEMENT))
+            for index in chosen.integers(len(self.replacements), size=MAX_REPLACEMENTS).tolist():
+                other = self.replacements[index]
+                try:
+                    return other, self._frames(other)
+                except (OSError, ValueError, VideoDecodeError) as another:
+                    logger.warning("nor can caption %d be read, to replace it: %s", other["caption_id"], another)
+            raise
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """
         Returns `pixel_values` of shape `(batch_size, num_frames, 3, height, width)`, `input_ids` and `attention_mask`
         of shape `(batch_size, sequence_length)`, and of shape `(batch_size,)` what a loss may want to know of each
-        clip: `caption_id`, `video_id`, `level`, `start_time`, `end_time` (s).
+        clip: `caption_id`, `video_id`, `level`, `start_time`, `end_time` (s). With `replacements` also
+        `asked_caption_id`, which differs from `caption_id` where a row was replaced.
 
         Raises:
-            FileNotFoundError, VideoDecodeError: as [`Clip.frames`].
+            FileNotFoundError, VideoDecodeError: as [`Clip.frames`]; with `replacements` after ten vain replacements.
         """
-        videos = [
-            row["clip"].frames(self.num_frames, self.sampling, self._generator(row["caption_id"])) for row in rows
-        ]
-        batch = dict(self.processor(videos=videos, text=[row["caption"] for row in rows], return_tensors="pt"))
+        asked = [row["caption_id"] for row in rows]
+        rows, videos = zip(*map(self._read, rows), strict=True)
+        batch = dict(self.processor(videos=list(videos), text=[row["caption"] for row in rows], return_tensors="pt"))
         for name in ("caption_id", "video_id", "level"):
             batch[name] = torch.tensor([row[name] for row in rows])
         for name in ("start_time", "end_time"):
             batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
+        if self.replacements is not None:
+            batch["asked_caption_id"] = torch.tensor(asked)
         return batch

@@ -34,6 +34,9 @@ class TrainingConfig:
     # VindLU does not clip. A bound keeps the first steps from random weights from throwing the temperature off.
     max_grad_norm: float = _option(1.0, "Largest gradient norm; longer gradients are scaled down to it.")
     dataloader_num_workers: int = _option(0, "Processes that decode clips beside each training process.")
+    replace_unreadable: bool = _option(
+        True, "Train on another clip where one cannot be read, and say which; otherwise the run ends with an error."
+    )
     seed: int = _option(42, "Of the initial weights, the order of clips and the sampling of frames.")
 
     def __post_init__(self):

@@ -41,7 +41,7 @@ def train(config: TrainingConfig) -> Path:
         FileExistsError: `output_dir` already holds a model.
         FileNotFoundError: no database in `data_dir`, or none of its videos on disk.
         ValueError: a setting is out of range, or there are fewer clips than one batch.
-        VideoDecodeError: a video cannot be decoded.
+        VideoDecodeError: a video cannot be decoded, with `replace_unreadable` ten in a row.
     """
     # One loader of global batches, of which each process takes its part: what is learned from when does not depend on
     # the number of processes.
@@ -75,7 +75,8 @@ def train(config: TrainingConfig) -> Path:
             learning_rate = scheduler.get_last_lr()[0]
             loss, temperature = _update(accelerator, model, loss_function, optimizer, batch, config.max_grad_norm)
             scheduler.step()
-            log.write(loss, step=step, epoch=epoch, learning_rate=learning_rate, temperature=temperature)
+            replaced = _replaced(accelerator, batch)
+            log.write(loss, replaced, step=step, epoch=epoch, learning_rate=learning_rate, temperature=temperature)
     if accelerator.is_main_process:
         _save(accelerator.unwrap_model(model), processor, output_dir / "model")
     accelerator.wait_for_everyone()
@@ -120,7 +121,12 @@ def _make_loader(config: TrainingConfig, dataset: Dataset, processor, num_proces
         dataset,
         batch_size=batch_size,
         sampler=EpochSampler(len(dataset), config.seed),
-        collate_fn=ClipCollator(processor, sampling="rand", seed=config.seed),
+        collate_fn=ClipCollator(
+            processor,
+            sampling="rand",
+            seed=config.seed,
+            replacements=dataset if config.replace_unreadable else None,
+        ),
         num_workers=config.dataloader_num_workers,
         drop_last=True,
     )
@@ -169,6 +175,14 @@ def _update(
     with torch.no_grad():
         temperature.clamp_(MIN_TEMPERATURE, MAX_TEMPERATURE)
     return accelerator.reduce(loss.detach(), reduction="mean").item(), temperature.item()
+
+
+def _replaced(accelerator: Accelerator, batch: dict[str, torch.Tensor]) -> list[int]:
+    """Returns the ids of captions of the global batch that were replaced because their clip cannot be read."""
+    if "asked_caption_id" not in batch:
+        return []
+    asked, used = accelerator.gather((batch["asked_caption_id"], batch["caption_id"]))
+    return asked[asked != used].tolist()
 
 
 def _save(model, processor, folder: Path) -> None:

@@ -5,6 +5,8 @@ from datasets import load_dataset
 from torch.utils.data import DataLoader
 
 from surglavi_hf import ClipCollator
+from surglavi_hf.data import VideoClip
+from surglavi_hf.media import VideoDecodeError, VideoLibrary
 from surglavi_hf.training.start import IMAGE_SIZE, NUM_FRAMES, new_tiny_model
 
 
@@ -40,3 +42,53 @@ def test_random_frames_depend_on_seed_epoch_and_caption_alone(dataset, processor
     collator.set_epoch(0)
     assert torch.equal(collator(rows)["pixel_values"], first)
     assert not torch.equal(ClipCollator(processor, sampling="rand", seed=6)(rows)["pixel_values"], first)
+
+
+@pytest.fixture
+def some_bad(dataset, tmp_path):
+    """Of four videos one is missing and one cannot be decoded."""
+    library = VideoLibrary(tmp_path)
+    names = list(dict.fromkeys(dataset["video_name"]))[:4]
+    for name in names[:3]:
+        library.video_path(name).parent.mkdir(parents=True)
+    for name in names[:2]:
+        library.video_path(name).symlink_to(dataset[dataset["video_name"].index(name)]["clip"].path)
+    library.video_path(names[2]).write_bytes(b"broken")
+    rows = [index for index, name in enumerate(dataset["video_name"]) if name in names]
+    return dataset.select(rows).cast_column("clip", VideoClip(video_dir=str(tmp_path))), set(names[:2])
+
+
+def test_unreadable_clips_are_replaced(some_bad, processor, caplog):
+    """By others that depend on seed, epoch and caption alone; the ids say which."""
+    dataset, good = some_bad
+    ids, names = list(dataset["caption_id"]), list(dataset["video_name"])
+    collator = ClipCollator(processor, sampling="rand", seed=5, replacements=dataset)
+    rows = [dataset[index] for index in range(len(dataset))]
+    batch = collator(rows)
+    assert batch["asked_caption_id"].tolist() == ids
+    for name, asked, used in zip(names, ids, batch["caption_id"].tolist(), strict=True):
+        assert (asked == used) == (name in good)
+        assert names[ids.index(used)] in good
+    used = batch["caption_id"].tolist()
+    assert batch["video_id"].tolist() == [dataset[ids.index(caption_id)]["video_id"] for caption_id in used]
+    assert len(set(used)) > len([name for name in names if name in good]) / 2
+    warned = [record.getMessage() for record in caplog.records if "is replaced" in record.getMessage()]
+    assert len(warned) == sum(name not in good for name in names)
+    loader = DataLoader(dataset.select(range(len(dataset))[::-1]), 3, collate_fn=collator, num_workers=2)
+    assert torch.equal(torch.cat([part["caption_id"] for part in loader]).flip(0), batch["caption_id"])
+    collator.set_epoch(1)
+    assert not torch.equal(collator(rows)["caption_id"], batch["caption_id"])
+
+
+def test_unreadable_clips_are_errors_by_default(some_bad, processor):
+    dataset, good = some_bad
+    row = next(index for index, name in enumerate(dataset["video_name"]) if name not in good)
+    with pytest.raises((FileNotFoundError, VideoDecodeError)):
+        ClipCollator(processor)([dataset[row]])
+    assert "asked_caption_id" not in ClipCollator(processor)([dataset[dataset["video_name"].index(min(good))]])
+
+
+def test_where_none_can_be_read_there_is_an_error(dataset, processor, tmp_path):
+    nowhere = dataset.cast_column("clip", VideoClip(video_dir=str(tmp_path)))
+    with pytest.raises(FileNotFoundError, match=f"{dataset[0]['video_name']}.mp4 is not there"):
+        ClipCollator(processor, replacements=nowhere)([nowhere[0]])

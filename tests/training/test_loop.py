@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import load_dataset
 from transformers import AutoModel, AutoProcessor
 
 from surglavi_hf import TrainingConfig, train
@@ -137,10 +138,33 @@ def test_a_broken_video_is_one_line_and_status_1(partial, tmp_path, capsys, work
     broken.write_bytes(b"\0" * 300)
     arguments = ["--data_dir", str(partial), "--output_dir", str(tmp_path / "out"), "--max_steps", "1"]
     arguments += ["--per_device_train_batch_size", "54", "--dataloader_num_workers", workers]
-    assert main(arguments) == 1
+    assert main([*arguments, "--no_replace_unreadable"]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and errors[0].startswith(f"error: video {broken} cannot be decoded")
+    assert len(errors) == 1 and errors[0].startswith(f"error: video {broken} cannot be opened")
     assert not (tmp_path / "out" / "model").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_clips_do_not_end_a_run(partial, tmp_path, caplog, workers):
+    """They are replaced, and named in the metrics and at the end."""
+    broken = partial / "videos" / "procedure-001" / "procedure-001.mp4"
+    broken.write_bytes(b"\0" * 300)
+    output_dir = tmp_path / "out"
+    train(
+        TrainingConfig(
+            *(str(partial), str(output_dir)),
+            max_steps=2,
+            per_device_train_batch_size=54,
+            dataloader_num_workers=workers,
+        )
+    )
+    table = load_dataset("surglavi", data_dir=str(partial), split="train")
+    ids = {
+        row["caption_id"] for row in table.select_columns(["caption_id", "video_name"]) if "001" in row["video_name"]
+    }
+    for line in (output_dir / "metrics.jsonl").read_text().splitlines():
+        assert set(json.loads(line)["replaced"]) == ids
+    assert f"{2 * len(ids)} clips could not be read and were replaced, of {len(ids)} captions" in caplog.text
 
 
 def test_no_video_on_disk(corpus, tmp_path):
