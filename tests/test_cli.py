@@ -2,25 +2,37 @@
 import contextlib
 import io
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 
 import pytest
+from datasets import load_dataset
 
-from surglavi_hf.cli import main
+from surglavi_hf.cli import _COMMANDS, main
+from surglavi_hf.data import DATABASE_NAME
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["check", "--help"], ["tree", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in sorted(_COMMANDS))])
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 0
-    assert "demo" in capsys.readouterr().out
+    assert "usage: surglavi" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "command, example",
-    [("demo", "--output demo"), ("check", "demo/corpus"), ("tree", "procedure-001 --data_dir demo/corpus")],
+    [
+        ("demo", "--output demo"),
+        ("check", "demo/corpus"),
+        ("tree", "procedure-001 --data-dir demo/corpus"),
+        ("download", "--data-dir DIR --sleep 5 -- --limit-rate 4M"),
+        ("adopt", "/old/downloads --data-dir DIR"),
+        ("frames", "--data-dir DIR --workers 8"),
+        ("doctor", "--data-dir DIR"),
+    ],
 )
 def test_help_has_an_example(command, example, capsys):
     with pytest.raises(SystemExit):
@@ -39,7 +51,14 @@ def test_the_examples_work(corpus, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["dmeo"], ["demo"], ["demo", "--output", "x", "--seed", "-1"], ["check"], ["tree"]]
+    "arguments",
+    [
+        *([], ["dmeo"], ["demo"], ["demo", "--output", "x", "--seed", "-1"], ["check"], ["tree"]),
+        *(["download"], ["adopt", "x"], ["frames"], ["frames", "--data-dir", "x", "--fps", "fast"]),
+        *(["download", "--data-dir", "x", *wrong] for wrong in (["--shard", "3/2"], ["--shard", "1"])),
+        *(["download", "--data-dir", "x", *wrong] for wrong in (["--limit", "0"], ["--limit", "-1"])),
+        ["download", "--data-dir", "x", "--cookies", "c", "--cookies-from-browser", "firefox"],
+    ],
 )
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -69,3 +88,67 @@ def test_an_error_is_one_line_and_status_1(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.startswith("surglavi demo: error: ") and result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def collection(corpus, tmp_path):
+    """The corpus's database without its videos, and a folder that holds these as another program named them."""
+    shutil.copy(corpus / DATABASE_NAME, tmp_path)
+    (tmp_path / "old").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as connection:
+        connection.execute("UPDATE videos SET url = 'http://127.0.0.1:9/video.mp4'")  # where nobody answers
+        connection.commit()
+    for video in corpus.glob("videos/*/*.mp4"):
+        shutil.copy(video, tmp_path / "old")
+    return tmp_path
+
+
+def test_adopt_and_frames(collection, capsys):
+    data_dir = str(collection)
+    assert main(["frames", "--data-dir", data_dir]) == 1
+    assert "surglavi frames: error: no videos in" in capsys.readouterr().err
+    assert main(["adopt", str(collection / "old"), "--data-dir", data_dir]) == 0
+    assert "videos linked" in capsys.readouterr().out
+    assert main(["frames", "--data-dir", data_dir, "--fps", "1", "--workers", "2"]) == 0
+    assert "10 frame stores written" in " ".join(capsys.readouterr().out.split())
+    table = load_dataset("surglavi", data_dir=data_dir, split="train", available_only=True)
+    shutil.rmtree(collection / "videos")
+    assert table[0]["clip"].available and table[0]["clip"].frames(2).shape[0] == 2
+
+
+def test_download(collection, capsys):
+    """What there is to do is said, and what fails."""
+    data_dir, ids = str(collection), collection / "ids.txt"
+    ids.write_text("procedure-001\n")
+    assert main(["download", "--data_dir", data_dir, "--estimate"]) == 0
+    assert "videos to download" in capsys.readouterr().out
+    assert main(["download", "--data-dir", data_dir, "--ids", str(ids), "--shard", "1/1", "--", "--retries", "0"]) == 1
+    shown = capsys.readouterr().out
+    assert "captions without a video" in shown and "--retry-failed" in shown
+    (attempt,) = map(json.loads, (collection / "downloads.jsonl").read_text().splitlines())
+    assert attempt["name"] == "procedure-001" and attempt["status"] == "network"
+    assert main(["adopt", str(collection / "old"), "--data-dir", data_dir]) == 0
+    assert main(["download", "--data-dir", data_dir]) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--ids", "nothing.txt"], "nothing.txt"),
+        (["--workers", "0"], "num_workers=0"),
+        (["--sleep", "-1"], "sleep=-1.0"),
+        (["--max-height", "0"], "max_height=0"),
+        (["--cookies", "nothing.txt"], "nothing.txt"),
+        (["--", "--exec", "ls"], "is not passed on"),
+        (["--", "--no-such-option"], "no such option"),
+    ],
+)
+def test_wrong_input_to_download(collection, arguments, message, capsys):
+    assert main(["download", "--data-dir", str(collection), *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("surglavi download: error: ") and message in error and error.count("\n") == 1
+
+
+def test_doctor(tmp_path, capsys):
+    assert main(["doctor", "--data-dir", str(tmp_path)]) in (0, 1)
+    assert "JavaScript runtime" in capsys.readouterr().out

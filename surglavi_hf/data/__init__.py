@@ -16,6 +16,13 @@ _PARTS = {
     "check_database": "check",
     "CaptionNode": "tree",
     "caption_trees": "tree",
+    "DatabaseVideos": "acquire",
+    "estimate_download": "acquire",
+    "read_database_videos": "acquire",
+    "show_adoption": "display_videos",
+    "show_download": "display_videos",
+    "show_estimate": "display_videos",
+    "show_frames": "display_videos",
     "show_check": "display",
     "show_tree": "display",
 }

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What came of downloading, adopting and storing frames, as people look at it in a terminal."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .acquire import DatabaseVideos, DownloadEstimate
+
+if TYPE_CHECKING:
+    from ..media import Adoption, DownloadSummary, FrameStoreBuild
+
+_NAMES_SHOWN = 10
+
+
+def show_estimate(estimate: DownloadEstimate) -> RenderableType:
+    """Returns what a download will take."""
+    table = Table("what", "how much", title="before anything is downloaded", title_justify="left")
+    table.columns[1].justify = "right"
+    table.add_row("videos to download", f"{estimate.videos:,} ({estimate.there:,} there already)")
+    table.add_row("hours of video", f"{estimate.hours:,.1f}")
+    source = f"measured on {estimate.measured:,} downloads" if estimate.measured else "supposed from typical bitrates"
+    table.add_row(f"disk, {source}", f"about {estimate.size / 1e9:,.1f} GB")
+    table.add_row("hours of downloading from YouTube without an account, at least", f"{estimate.download_hours:,.1f}")
+    table.add_row("captions of these videos", _captions(estimate.captions))
+    return table
+
+
+def show_download(summary: "DownloadSummary", videos: DatabaseVideos) -> RenderableType:
+    """Returns how many videos are there and why others are not, with the captions that are lost with them."""
+    table = Table("videos", "number", "captions", title="downloads", title_justify="left")
+    table.columns[1].justify = "right"
+    for status, count in summary.counts.items():
+        names = [name for name, value in summary.statuses.items() if value == status]
+        table.add_row(status or "not tried yet", f"{count:,}", _captions(videos.count_captions(names)))
+    lost = videos.count_captions(summary.missing)
+    parts: list[RenderableType] = [table]
+    if summary.missing:
+        parts.append(Text(f"captions without a video: {_captions(lost)}"))
+    if summary.stopped:
+        parts.append(Text(summary.stopped, "yellow"))
+    elif any(status not in ("ok", None) for status in summary.statuses.values()):
+        manifest = videos.library.manifest_path
+        parts.append(Text(f"reasons are in {manifest}; --retry-failed tries all that are not there again"))
+    return Group(*parts)
+
+
+def show_adoption(adoption: "Adoption") -> RenderableType:
+    """Returns what was linked and what was not."""
+    table = Table("files and videos", "number", "examples", title="adopted", title_justify="left")
+    table.columns[1].justify = "right"
+    for what, items in (
+        ("videos linked", adoption.adopted),
+        ("videos there before", adoption.there),
+        ("videos missing", adoption.missing),
+        ("files of no video", (path.name for path in adoption.unknown)),
+        ("files of a video that has another", (path.name for path in adoption.unused)),
+    ):
+        items = list(items)
+        table.add_row(what, f"{len(items):,}", Text(_shown(items, 3)))
+    return table
+
+
+def show_frames(build: "FrameStoreBuild") -> RenderableType:
+    """Returns how many frame stores were written, and which videos failed."""
+    parts = [
+        Text(
+            f"{len(build.written):,} frame stores written with {sum(build.written.values()):,} frames, "
+            f"{len(build.skipped):,} up to date, {len(build.failed):,} failed"
+        )
+    ]
+    if build.failed:
+        parts.append(Text(f"failed: {_shown(build.failed, _NAMES_SHOWN)}", "red"))
+    return Group(*parts)
+
+
+def _captions(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {level}" for level, count in counts.items())
+
+
+def _shown(names: Iterable[str], count: int) -> str:
+    names = list(names)
+    printable = ["".join(c if c.isprintable() else "�" for c in name) for name in names[:count]]
+    return ", ".join(printable) + (f" and {len(names) - count:,} more" if len(names) > count else "")

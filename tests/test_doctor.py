@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+import yt_dlp
+from rich.console import Console
+from yt_dlp.globals import supported_js_runtimes
+
+from surglavi_hf import doctor
+from surglavi_hf.doctor import Finding, examine, show_findings
+
+
+def found(findings):
+    return {finding.what: finding for finding in findings}
+
+
+def test_this_machine(tmp_path):
+    findings = found(examine(tmp_path / "not" / "there"))
+    assert list(findings) == ["JavaScript runtime", "yt-dlp", "decoders", "FFmpeg", "disk", "Hugging Face Hub"]
+    assert findings["yt-dlp"].found.startswith(yt_dlp.version.__version__)
+    assert "pyav" in findings["decoders"].found and str(tmp_path / "not") in findings["disk"].found
+
+
+@pytest.mark.parametrize(
+    "infos, shown, needed",
+    [
+        ([], "none", True),
+        ([SimpleNamespace(name="node", version="20.1.0", supported=False)], "node 20.1.0, too old", True),
+        ([SimpleNamespace(name="deno", version="2.5.0", supported=True)], "deno 2.5.0", False),
+    ],
+)
+def test_javascript(monkeypatch, infos, shown, needed):
+    runtimes = {info.name: lambda info=info: SimpleNamespace(info=info) for info in infos}
+    monkeypatch.setattr(supported_js_runtimes, "value", runtimes)
+    finding = doctor._javascript()
+    assert (finding.found, finding.needed, bool(finding.remedy)) == (shown, needed, needed)
+
+
+def test_an_old_yt_dlp(monkeypatch):
+    monkeypatch.setattr(yt_dlp.version, "__version__", "2020.01.02")
+    assert "--upgrade" in doctor._yt_dlp().remedy
+    monkeypatch.setattr(yt_dlp.version, "__version__", date.today().strftime("%Y.%m.%d"))
+    assert doctor._yt_dlp().remedy is None
+
+
+def test_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
+    assert "make room" in doctor._disk(tmp_path).remedy
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert doctor._disk(tmp_path).needed
+
+
+def test_hub(monkeypatch):
+    monkeypatch.setattr(doctor, "get_token", lambda: None)
+    assert "hf auth login" in doctor._hub().remedy
+    monkeypatch.setattr(doctor, "get_token", lambda: "hf_secret")
+    assert doctor._hub() == Finding("Hugging Face Hub", "logged in")
+
+
+def test_table():
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console.print(show_findings([Finding("a", "x"), Finding("b", "[red]y", "do"), Finding("c", "z", "must", True)]))
+    text = console.export_text()
+    assert [mark in text for mark in ("✓", "!", "✗")] == [True] * 3 and "[red]y" in text
