@@ -4,6 +4,7 @@
 import argparse
 import io
 import json
+import os
 import re
 import sys
 from typing import Any
@@ -202,7 +203,8 @@ def _download(options: argparse.Namespace) -> int:
     part = options.shard or (1, 1)
     sources = shard(videos.sources, *part)
     if options.ids:
-        sources = [source for source in select_sources(videos.sources, read_ids(options.ids)) if source in sources]
+        part_of_it = set(sources)
+        sources = [source for source in select_sources(videos.sources, read_ids(options.ids)) if source in part_of_it]
     names = ("max_height", "audio", "cookies", "cookies_from_browser", "proxy", "ytdlp_arguments")
     download_options = DownloadOptions(**{name: getattr(options, name) for name in names})
     plan = plan_downloads(videos.library, sources, options.retry_failed, options.limit)
@@ -233,7 +235,7 @@ def _frames(options: argparse.Namespace) -> int:
     from .media import FrameStoreOptions, VideoLibrary, build_frame_stores
 
     frame_store_options = FrameStoreOptions(options.fps, options.short_side, options.quality)
-    library = VideoLibrary(options.data_dir)
+    library = VideoLibrary(os.path.expanduser(options.data_dir))
     if not library.downloaded_names():
         raise FileNotFoundError(
             f"no videos in {library.root / 'videos'}; run surglavi download or surglavi adopt first"

@@ -83,7 +83,7 @@ def _ffmpeg() -> Finding:
 
 
 def _disk(folder: Path) -> Finding:
-    folder = folder.expanduser().absolute()
+    folder = Path(os.path.expanduser(folder)).absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     free = shutil.disk_usage(there).free
     found = f"{free / 1e9:,.0f} GB free for {folder}"

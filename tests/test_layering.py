@@ -22,9 +22,12 @@ OWNERS = {
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
     "decord": {"media/decord_decoder.py"},
     "torchcodec": {"media/torchcodec_decoder.py"},
-    "av": {"media/container.py", "media/pyav_decoder.py", "media/probe.py", "demo_drawing.py"},  # the demo draws
+    "av": {
+        *(f"media/{name}.py" for name in ("container", "picture", "probe", "pyav_decoder", "remux")),
+        "demo_drawing.py",  # which draws videos
+    },
     "simplejpeg": {"media/frame_store.py"},
-    "yt_dlp": {"media/fetch.py", "doctor.py"},
+    "yt_dlp": {"media/download_options.py", "media/fetch.py", "doctor.py"},
     "torch.distributed": {"training/loss.py"},
     "accelerate": {"training/loop.py", "training/launch.py"},
     "sklearn": {"evaluation/metrics.py"},

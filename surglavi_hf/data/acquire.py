@@ -5,6 +5,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..media import Manifest, VideoLibrary, VideoSource
@@ -29,12 +31,25 @@ class DatabaseVideos:
     Args:
         library: Where they belong: the folder of the database.
         sources: In the order of their ids, those without a name left out.
-        captions: Of each video's name the number of captions that can be loaded, by level.
+        database: The file.
     """
 
     library: VideoLibrary
     sources: list[VideoSource]
-    captions: dict[str, Counter]
+    database: Path
+
+    @cached_property
+    def captions(self) -> dict[str, Counter]:
+        """Of each video's name the number of captions that can be loaded, by level; read when it is asked for."""
+        with open_database(self.database) as connection:
+            levels, videos, captions = read_levels(connection), read_videos(connection), read_captions(connection)
+        sound = find_problems(captions, videos, levels) == SOUND
+        names = dict(zip(videos["video_id"].to_pylist(), videos["name"].to_pylist(), strict=True))
+        video_ids, found = captions["video_id"].filter(sound).to_pylist(), level_values(captions, levels)[sound]
+        counts: dict[str, Counter] = {}
+        for video_id, level in zip(video_ids, found.tolist(), strict=True):
+            counts.setdefault(names[video_id], Counter())[Level(level)] += 1
+        return counts
 
     def count_captions(self, names: Iterable[str]) -> dict[str, int]:
         """Returns how many captions hang on these videos, by level."""
@@ -75,18 +90,11 @@ def read_database_videos(data_dir: str | os.PathLike) -> DatabaseVideos:
     """
     database = find_database(data_dir)
     with open_database(database) as connection:
-        levels, videos, captions = read_levels(connection), read_videos(connection), read_captions(connection)
-    rows = videos.select(["name", "youtube_id", "url", "duration"]).to_pylist()
-    sound = find_problems(captions, videos, levels) == SOUND
-    names = dict(zip(videos["video_id"].to_pylist(), videos["name"].to_pylist(), strict=True))
-    counts: dict[str, Counter] = {}
-    level_of = level_values(captions, levels)
-    for video_id, level in zip(captions["video_id"].filter(sound).to_pylist(), level_of[sound].tolist(), strict=True):
-        counts.setdefault(names[video_id], Counter())[Level(level)] += 1
+        rows = read_videos(connection).select(["name", "youtube_id", "url", "duration"]).to_pylist()
     return DatabaseVideos(
         library=VideoLibrary(database.parent),
         sources=[VideoSource(**row) for row in rows if row["name"]],
-        captions=counts,
+        database=database,
     )
 
 

@@ -35,7 +35,9 @@ def show_download(summary: "DownloadSummary", videos: DatabaseVideos) -> Rendera
     table.columns[1].justify = "right"
     for status, count in summary.counts.items():
         names = [name for name, value in summary.statuses.items() if value == status]
-        table.add_row(status or "not tried yet", f"{count:,}", _captions(videos.count_captions(names)))
+        table.add_row(Text(status or "not tried yet"), f"{count:,}", _captions(videos.count_captions(names)))
+    if summary.left_out:
+        table.add_row("left to another run by --limit", f"{len(summary.left_out):,}", "")
     lost = videos.count_captions(summary.missing)
     parts: list[RenderableType] = [table]
     if summary.missing:

@@ -23,7 +23,7 @@ def find_database(data_dir: str | os.PathLike) -> Path:
     Raises:
         FileNotFoundError: there is none, or more than one.
     """
-    folder = Path(data_dir).expanduser().absolute()
+    folder = Path(os.path.expanduser(data_dir)).absolute()
     database = folder if folder.is_file() else folder / DATABASE_NAME
     if database.is_file():
         return database

@@ -13,7 +13,7 @@ from .sources import VideoSource, read_ids, select_sources, shard
 # Imported when asked for: only a command uses them.
 _PARTS = {
     "Adoption": "adopt",
-    "DownloadOptions": "fetch",
+    "DownloadOptions": "download_options",
     "DownloadPlan": "download",
     "DownloadSummary": "download",
     "FrameStoreBuild": "build_frames",

@@ -9,7 +9,7 @@ from pathlib import Path
 from .library import VideoLibrary, is_file_name
 from .sources import VideoSource
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi")
+SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts")
 _ID_LENGTH = 11
 
 
@@ -49,7 +49,7 @@ def adopt_videos(library: VideoLibrary, sources: Sequence[VideoSource], folder: 
         NotADirectoryError: there is no such folder.
         OSError: a link cannot be made.
     """
-    folder = Path(folder).expanduser().resolve()
+    folder = Path(os.path.expanduser(folder)).resolve()
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder; name the one that holds the videos")
     by_name: dict[str, list[str]] = {}
@@ -96,15 +96,24 @@ def _match(stem: str, by_name: dict[str, list[str]], by_id: dict[str, list[str]]
 def _video_files(folder: Path, library: Path) -> Iterator[tuple[Path, int]]:
     """Yields the video files under a folder that are not empty, with their sizes; nothing of the library itself."""
     own = [library / part for part in ("videos", "partial", "quarantine", "frames")]
+    seen = {_identity(path) for path in own if path.is_dir()}
     pending = [folder]
     while pending:
+        if _identity(pending[-1]) in seen:  # links may lead in circles
+            pending.pop()
+            continue
+        seen.add(_identity(pending[-1]))
         with os.scandir(pending.pop()) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if Path(entry.path) not in own:
-                        pending.append(Path(entry.path))
+                if entry.is_dir():
+                    pending.append(Path(entry.path))
                 elif entry.name.lower().endswith(SUFFIXES) and entry.is_file() and (size := entry.stat().st_size):
                     yield Path(entry.path), size
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _link(link: Path, target: Path) -> None:

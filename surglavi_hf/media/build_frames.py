@@ -94,8 +94,8 @@ def _build(
             try:
                 while names or running:
                     while names and len(running) < size:
-                        name = names.popleft()
-                        running[pool.submit(_build_one, library, name, options)] = name
+                        running[pool.submit(_build_one, library, names[0], options)] = names[0]
+                        names.popleft()
                     done, _ = wait(running, _REFRESH_S, FIRST_COMPLETED)
                     for future in done:
                         num_frames, reason = future.result()

@@ -36,7 +36,9 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
         timestamps: Seconds from the start of the file as players count them, in any order, repeats allowed. Before
             the first frame counts as the first; up to 1 s past the end counts as the last.
         backend: `"pyav"`, `"torchcodec"` or `"decord"`; with `"auto"` the fastest of those that are installed and can
-            read the file. They give the same frames, except of pictures predicted from damaged ones.
+            read the file. PyAV is exact; the others seek as they do, and refuse some files in which that is known to
+            miss (MPEG streams; HEVC and edit lists by decord; over 8 bits a colour). Open groups of pictures, cuts
+            without encoding and damage remain, of which they can give other frames.
 
     Returns:
         `torch.uint8` tensor of shape `(len(timestamps), 3, height, width)`, RGB.

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with a video file."""
+"""What can be wrong with a video file, or with its disk."""
+
+import errno
 
 
 class VideoDecodeError(RuntimeError):
@@ -21,6 +23,8 @@ class PastEndError(VideoDecodeError):
         return type(self), (str(self), self.end)
 
 
+# What a disk that is full or may not be written to answers.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 END_TOLERANCE_S = 1.0  # containers and databases round durations; further past the end is a mistake
 
 

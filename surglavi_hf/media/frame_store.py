@@ -16,11 +16,12 @@ import torch
 from .container import read_header
 from .errors import DamagedVideoError, VideoDecodeError, check_end
 from .library import VideoLibrary
-from .pyav_decoder import PyAVDecoder, to_rgb
+from .picture import to_rgb
+from .pyav_decoder import PyAVDecoder
 
 VERSION = 1  # of the file's layout and of how frames are chosen and drawn
 SCHEMA = pa.schema({"timestamp": pa.float64(), "image": pa.binary()})
-_METADATA_KEY = b"surglavi_frame_store"
+_METADATA_KEY, _END_KEY = b"surglavi_frame_store", b"end"
 _ROWS_PER_BATCH = 64
 _OPEN_STORES = 256
 
@@ -62,11 +63,9 @@ def expected_metadata(source: Path, options: FrameStoreOptions) -> dict:
 def is_up_to_date(store: Path, source: Path, options: FrameStoreOptions) -> bool:
     """Whether `store` is a frame store made from `source` as it is now, with these options."""
     try:
-        with pa.memory_map(str(store)) as file:
-            found = _metadata(pa.ipc.open_file(file).schema)
-    except (OSError, ValueError, pa.ArrowInvalid):
+        return expected_metadata(source, options).items() <= FrameStore(store).metadata.items()
+    except VideoDecodeError:
         return False
-    return expected_metadata(source, options).items() <= found.items()
 
 
 def write_frame_store(
@@ -108,13 +107,14 @@ def _write(source: Path, path: Path, options: FrameStoreOptions, report: Callabl
     metadata = expected_metadata(source, options)
     decoder = PyAVDecoder(str(source), careful)
     try:
-        metadata |= {"duration": read_header(str(source)).duration, "frame_length": decoder.frame_length}
+        metadata |= {"duration": read_header(str(source)).duration}
         schema = SCHEMA.with_metadata({_METADATA_KEY: json.dumps(metadata)})
         num_frames = 0
         with pa.OSFile(str(path), "wb") as file:
             with pa.ipc.new_file(file, schema) as writer:
-                for timestamps, images in _batches(decoder, options):
-                    writer.write_batch(pa.record_batch([timestamps, images], schema=schema))
+                for timestamps, images, end in _batches(decoder, options):
+                    more = None if end is None else {_END_KEY: str(end)}
+                    writer.write_batch(pa.record_batch([timestamps, images], schema=schema), more)
                     num_frames += len(timestamps)
                     report(len(timestamps))
             file.flush()
@@ -125,18 +125,25 @@ def _write(source: Path, path: Path, options: FrameStoreOptions, report: Callabl
         decoder.close()
 
 
-def _batches(decoder: PyAVDecoder, options: FrameStoreOptions) -> Iterator[tuple[list[float], list[bytes]]]:
+def _batches(
+    decoder: PyAVDecoder, options: FrameStoreOptions
+) -> Iterator[tuple[list[float], list[bytes], float | None]]:
+    """Yields timestamps and images, and with the last of them the second the video ends."""
     timestamps: list[float] = []
     images: list[bytes] = []
-    last, size = -1.0, None
+    last, size, video_end = -1.0, None, 0.0
 
     def on_grid(start: float, end: float | None) -> bool:
         points = (int(start * options.fps) + step for step in (0, 1))
         return end is None or any(start <= point / options.fps < end for point in points)
 
-    for start, _, frame in decoder.read(on_grid):
+    for start, end, frame in decoder.read(on_grid):
         if start <= last:  # a broken clock
             continue
+        if len(images) == _ROWS_PER_BATCH:
+            yield timestamps, images, None
+            timestamps, images = [], []
+        video_end = max(video_end, start + decoder.length(frame) if end is None else end)
         last = start
         if size is None:  # of all, whatever comes later
             scale = min(1.0, options.short_side / min(frame.width, frame.height))
@@ -144,11 +151,8 @@ def _batches(decoder: PyAVDecoder, options: FrameStoreOptions) -> Iterator[tuple
         image = np.ascontiguousarray(to_rgb(frame, *size))
         timestamps.append(start)
         images.append(simplejpeg.encode_jpeg(image, options.quality, colorspace="RGB", colorsubsampling="420"))
-        if len(images) == _ROWS_PER_BATCH:
-            yield timestamps, images
-            timestamps, images = [], []
     if images:
-        yield timestamps, images
+        yield timestamps, images, video_end
 
 
 class FrameStore:
@@ -165,15 +169,21 @@ class FrameStore:
     def __init__(self, path: str | os.PathLike):
         self.path = str(path)
         try:
-            table = pa.ipc.open_file(pa.memory_map(self.path)).read_all()
-            self.metadata = _metadata(table.schema)
+            reader = pa.ipc.open_file(pa.memory_map(self.path))
+            self.metadata = _metadata(reader.schema)
+            batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+            for batch in batches:
+                batch.validate(full=True)  # reading what is not valid can end the process
+                if any(column.null_count for column in batch.columns):
+                    raise ValueError("values are missing")
+            table = pa.Table.from_batches(batches, reader.schema)
             self._batches = table["image"].chunks
             self.timestamps = table["timestamp"].to_numpy()
-            self._frame_length = float(self.metadata["frame_length"])
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            self._end = float(reader.get_batch_with_custom_metadata(len(batches) - 1).custom_metadata[_END_KEY])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, pa.ArrowException) as error:
             raise self._broken(error) from error
-        if not len(self.timestamps):
-            raise self._broken("it is empty")
+        if not len(self.timestamps) or not (np.diff(self.timestamps) > 0).all() or not np.isfinite(self._end):
+            raise self._broken("its timestamps do not ascend")
         self._first_rows = np.cumsum([0, *(len(batch) for batch in self._batches)])
 
     def _broken(self, reason: object) -> VideoDecodeError:
@@ -196,7 +206,7 @@ class FrameStore:
             PastEndError: a time is over 1 s past the end of the video.
             VideoDecodeError: the file is damaged.
         """
-        check_end(self.path, times.max(), self.timestamps[-1] + self._frame_length)
+        check_end(self.path, times.max(), self._end)
         rows = np.maximum(np.searchsorted(self.timestamps, times, side="right") - 1, 0)
         frames: np.ndarray | None = None
         at: dict[int, int] = {}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +24,17 @@ PASSING: tuple[Status, ...] = ("network", "truncated")  # worth another try, but
 _LONGEST_MESSAGE = 500
 # Looked for in this order in what yt-dlp says, in lower case with straight apostrophes.
 _REASONS: tuple[tuple[Status, str], ...] = (
+    ("network", r"http error 5\d\d|\[errno|failed to resolve|timed out|unable to connect|proxy"),
     ("rate-limited", r"try again later|rate.?limit|http error 429|too many requests"),
     ("age", r"confirm your age|age.restrict|inappropriate for some users"),
     ("bot-check", r"not a bot|captcha|confirm you're"),
     ("private", r"private video|video is private|members.only|join this channel|payment|purchase|http error 401"),
-    ("region", r"in your (country|region|location)|from your location|geo.?restrict"),
-    ("format", r"requested format|no video formats|unsupported url|drm|ffmpeg|no video could be found|live event"),
+    ("region", r"in your (country|region|location)|from your location|geo.?restrict|http error 451"),
+    ("format", r"requested format|no video formats|unsupported url:|\bdrm\b|ffmpeg|no video could be|live event"),
     ("truncated", r"more expected|too short|incompleteread|data blocks|bytes, expected|file is empty"),
     (
         "gone",
-        r"unavailable|not available|isn't available|no longer|removed|terminated|not exist|http error (404|410)",
+        r"video (is )?unavailable|not available|isn't available|no longer|removed|terminated|http error (404|410)",
     ),
 )
 
@@ -81,15 +82,15 @@ class Manifest:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
 
-    def append(self, attempt: Attempt) -> None:
-        """Adds a line, on disk when this returns. A line that a crash cut short is ended first."""
-        line = json.dumps(asdict(attempt), ensure_ascii=False) + "\n"
+    def append(self, *attempts: Attempt) -> None:
+        """Adds lines, on disk when this returns. A line that a crash cut short is ended first."""
+        lines = "".join(json.dumps(asdict(attempt), ensure_ascii=False) + "\n" for attempt in attempts)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab+") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
-                line = line if file.read(1) == b"\n" else f"\n{line}"
-            file.write(line.encode("utf-8", "backslashreplace"))
+                lines = lines if file.read(1) == b"\n" else f"\n{lines}"
+            file.write(lines.encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
 
@@ -103,10 +104,12 @@ class Manifest:
                 try:
                     values = json.loads(line)
                     attempt = Attempt(**{name: value for name, value in values.items() if name in names})
-                except (ValueError, TypeError, AttributeError):
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    attempt = None
+                if attempt is None or not _is_sound(attempt):
                     logger.warning("%s, line %d is no attempt; skipping it", self.path, number)
-                    continue
-                yield attempt
+                else:
+                    yield attempt
 
     def by_video(self) -> dict[str, list[Attempt]]:
         """Returns the attempts of each video."""
@@ -114,6 +117,16 @@ class Manifest:
         for attempt in self:
             attempts.setdefault(attempt.name, []).append(attempt)
         return attempts
+
+
+def _is_sound(attempt: Attempt) -> bool:
+    numbers = (attempt.size, attempt.duration, attempt.seconds)
+    texts = (attempt.time, attempt.name, attempt.source, attempt.status, attempt.message)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and attempt.status in get_args(Status)
+        and all(number is None or isinstance(number, int | float) for number in numbers)
+    )
 
 
 def failure_status(message: str, youtube: bool = True) -> Status:
@@ -127,10 +140,18 @@ def failure_status(message: str, youtube: bool = True) -> Status:
     return "network"
 
 
-def without_secrets(text: str) -> str:
-    """Returns a text in one line, without colours, and its addresses without passwords and queries."""
+def without_secrets(text: str, *addresses: str | None) -> str:
+    """
+    Returns a text in one line, without colours, and its addresses without passwords and queries; those of `addresses`
+    are taken out wherever they stand.
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    text = re.sub(r"(\w+://)[^/\s@]*@", r"\1", text)
+    for address in filter(None, addresses):
+        rest = address.partition("://")[2] or address
+        for secret in (rest.rpartition("@")[0], *rest.rpartition("@")[0].split(":"), rest.partition("?")[2]):
+            text = text.replace(secret, "…") if secret else text
+    text = re.sub(r"(\w+://)[^\s'\"]*@", r"\1", text)
     text = re.sub(r"(\w+://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text)
+    text = re.sub(r"\?[^\s'\"]*=[^\s'\"]*", "", text)
     text = "".join(character if character.isprintable() else " " for character in " ".join(text.split()))
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a downloaded file is the whole video, and making it the one MP4 that the library keeps."""
+"""Whether a downloaded file is the whole video."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import numpy as np
 
 from .container import Header, open_video, read_header
-from .decode import decode_frames
 from .errors import VideoDecodeError
+from .pyav_decoder import PyAVDecoder
 
 DURATION_TOLERANCE_S, DURATION_TOLERANCE = 2.0, 0.01
 
 
 def probe_video(path: Path, duration: float | None) -> Header:
     """
-    Decodes the start, the middle and the end of a video, and compares its duration.
+    Reads a video to its end, decodes its start, middle and end, and compares its duration.
 
     Args:
         path: The file.
@@ -25,66 +25,53 @@ def probe_video(path: Path, duration: float | None) -> Header:
         What it declares.
 
     Raises:
-        VideoDecodeError: it does not decode there, or its duration is over 2 s and over 1 % away.
+        VideoDecodeError: it ends before the duration it declares, a frame there cannot be decoded, or its duration is
+            over 2 s and over 1 % away.
     """
     header = read_header(str(path))
-    found = header.duration
-    if found is not None and duration:
-        tolerance = max(DURATION_TOLERANCE_S, DURATION_TOLERANCE * duration)
-        if abs(found - duration) > tolerance:
-            raise VideoDecodeError(
-                f"it lasts {found:.1f} s, expected {duration:.1f} s within {tolerance:.1f} s; see whether the "
-                "database means another cut"
-            )
-    end = found or duration or 0.0
-    decode_frames(path, [0.0, end / 2, end])
+    last_start, end, whole = _read_to_the_end(path)
+    if not whole or (header.duration and end < header.duration - _tolerance(header.duration)):
+        raise VideoDecodeError(f"it ends at {end:.1f} s, cut short; it declares {header.duration or 0:.1f} s")
+    found = header.duration or end
+    if duration and abs(found - duration) > _tolerance(duration):
+        raise VideoDecodeError(
+            f"it lasts {found:.1f} s, expected {duration:.1f} s within {_tolerance(duration):.1f} s; see whether the "
+            "database means another cut"
+        )
+    decoder = PyAVDecoder(str(path))  # which bears with no damage
+    try:
+        decoder.decode(np.array([0.0, last_start / 2, last_start]))
+    except av.error.FFmpegError as error:
+        raise VideoDecodeError(f"it cannot be decoded ({error.strerror})") from error
+    finally:
+        decoder.close()
     return header
 
 
-def to_mp4(path: Path, audio: bool) -> Path:
-    """
-    Returns an MP4 of the best video stream of a file, and of its best audio stream if asked for: the file itself where
-    it is that, otherwise one written beside it, without encoding anything anew.
+def _tolerance(duration: float) -> float:
+    return max(DURATION_TOLERANCE_S, DURATION_TOLERANCE * duration)
 
-    Raises:
-        VideoDecodeError: the streams cannot be put into an MP4.
+
+def _read_to_the_end(path: Path) -> tuple[float, float, bool]:
     """
-    source, video, _ = open_video(str(path))
-    with source:
-        streams = [video, *([source.streams.best("audio")] if audio and source.streams.audio else [])]
-        if "mp4" in source.format.name.split(",") and len(source.streams) == len(streams):
-            return path
-        target = path.with_name(f"{path.name}.remuxed.mp4")
+    Returns the second that the last picture starts at, the second that the last of picture and sound ends at, and
+    whether all packets of the picture are there that the index lists, and are whole.
+    """
+    container, video, start = open_video(str(path))
+    with container:
+        listed, num_packets, last_start, end, whole = len(video.index_entries), 0, 0.0, 0.0, True
         try:
-            with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-                copies = {stream.index: container.add_stream_from_template(stream) for stream in streams}
-                for packet in _timed(source.demux(*streams), video.index):
-                    packet.stream = copies[packet.stream.index]
-                    container.mux(packet)
-        except (av.error.FFmpegError, ValueError) as error:
-            target.unlink(missing_ok=True)
-            raise VideoDecodeError(f"its streams cannot be put into an MP4 ({error})") from error
-    return target
-
-
-def _timed(packets: Iterator[av.Packet], video: int) -> Iterator[av.Packet]:
-    """
-    Yields the packets with their dts. Matroska tells none, and FFmpeg works it out only once it has seen some frames
-    reordered; those before it are put just before.
-    """
-    untimed: list[av.Packet] = []
-    for packet in packets:
-        if packet.stream.index != video:
-            if packet.dts is not None:
-                yield packet
-        elif packet.dts is None and packet.pts is not None:
-            untimed.append(packet)
-        elif packet.dts is not None:
-            for number, earlier in enumerate(reversed(untimed), 1):
-                earlier.dts = packet.dts - number * max(1, packet.duration or 0)
-            yield from untimed
-            untimed = []
-            yield packet
-    for packet in untimed:  # nothing is reordered in such a stream
-        packet.dts = packet.pts
-        yield packet
+            for packet in container.demux():
+                if packet.dts is None and packet.pts is None:
+                    continue
+                ticks = packet.dts if packet.pts is None else packet.pts
+                begin = float(ticks * packet.stream.time_base - start)
+                if packet.stream.type in ("video", "audio"):
+                    end = max(end, begin + float((packet.duration or 0) * packet.stream.time_base))
+                if packet.stream.index == video.index:
+                    num_packets += 1
+                    last_start, whole = max(last_start, begin), whole and not packet.is_corrupt
+        except av.error.FFmpegError:
+            whole = False
+        # Other containers index their key frames alone.
+        return last_start, end, whole and (num_packets >= listed or "mp4" not in container.format.name.split(","))

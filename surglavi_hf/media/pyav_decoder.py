@@ -14,6 +14,7 @@ import torch
 
 from .container import LAST_TIME_S, open_video
 from .errors import END_TOLERANCE_S, DamagedVideoError, VideoDecodeError, check_end
+from .picture import resized, to_rgb
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class PyAVDecoder:
         if not self.careful:
             context = self._stream.codec_context
             context.thread_type, context.thread_count = "AUTO", max(1, min(torch.get_num_threads(), MAX_THREADS))
+        self._untimed = self._container.format.name == "avi"  # which says when packets are decoded, not when shown
         self._delay = 0  # by how much a frame is shown after its dts, at most, in ticks
         self._read_from(None)
 
@@ -76,7 +78,7 @@ class PyAVDecoder:
             images += self._run(asked[len(images) :])
         frames = np.empty((len(times), *images[0].shape), np.uint8)
         for index, row in enumerate(np.searchsorted(asked, times)):
-            frames[index] = _resized(images[row], images[0].shape)
+            frames[index] = resized(images[row], images[0].shape)
         return torch.from_numpy(frames).permute(0, 3, 1, 2)
 
     def _run(self, asked: list[float]) -> list[np.ndarray]:
@@ -91,7 +93,7 @@ class PyAVDecoder:
                         break
                     images += self._stand_ins(last, asked[len(images) : bisect_left(asked, start)])
                 if end is None:
-                    end = start + self._length(frame)
+                    end = start + self.length(frame)
                     check_end(self.path, asked[-1], end)
                     shown = len(asked)
                 else:
@@ -104,7 +106,7 @@ class PyAVDecoder:
             if not self.careful:
                 raise self._damaged("a frame")
             if last is not None:
-                check_end(self.path, asked[-1], self._time(self._starts[-1]) + self._length(last[1]))
+                check_end(self.path, asked[-1], self._time(self._starts[-1]) + self.length(last[1]))
                 return images + self._stand_ins(last, asked[len(images) :])
         raise VideoDecodeError(
             f"video {self.path} has no frame that can be decoded up to {asked[0]:.3f} s; "
@@ -141,6 +143,9 @@ class PyAVDecoder:
         Raises:
             DamagedVideoError: a frame cannot be decoded; only where not `careful`.
         """
+        if self._untimed:
+            yield from self._read_untimed(wanted)
+            return
         spans: dict[int, tuple[float, float | None]] = {}  # of wanted frames in the decoder, by pts
         context = self._stream.codec_context
         while self._read_ahead():
@@ -160,6 +165,32 @@ class PyAVDecoder:
             for frame in frames:
                 if frame.pts in spans:
                     yield *spans.pop(frame.pts), frame
+
+    def _read_untimed(
+        self, wanted: Callable[[float, float | None], bool] | None
+    ) -> Iterator[tuple[float, float | None, av.VideoFrame]]:
+        """As [`read`], from the start: frames come out in the order they are shown in, at the times of the packets."""
+        times: deque[int] = deque()
+        frames: deque[av.VideoFrame] = deque()
+        packets = self._container.demux(self._stream)
+        first, ended = True, False
+        while not ended:
+            packet = next(packets, None)
+            ended = packet is None
+            if packet is not None and packet.dts is not None:
+                insort(self._starts, packet.dts)
+                times.append(packet.dts)
+            try:
+                frames.extend(packet.decode() if packet is not None else ())
+            except av.error.FFmpegError as error:
+                if not self.careful:
+                    raise self._damaged("a frame") from error
+            while frames and times and (len(times) > 1 or ended):
+                start = self._time(times.popleft())
+                start, first = min(start, 0.0) if first else start, False
+                end, frame = self._time(times[0]) if times and frames else None, frames.popleft()
+                if wanted is None or wanted(start, end):
+                    yield start, end, frame
 
     def _read_from(self, first: int | None) -> None:
         """Forgets what was read; frames before `first`, in ticks, are predicted from some that will not be."""
@@ -228,7 +259,7 @@ class PyAVDecoder:
     def _seek(self, time: float) -> None:
         """Goes to the last key frame at or before `time`, or to the start."""
         for margin in _MARGINS_S:
-            if time <= margin:
+            if time <= margin or self._untimed:
                 break
             try:
                 self._container.seek(self._seek_point(time - margin), stream=self._stream)
@@ -246,22 +277,17 @@ class PyAVDecoder:
 
     def _seek_pays(self, time: float) -> bool:
         """Whether a key frame lies between what was read and `time`."""
+        if self._untimed:
+            return False
         entries = self._stream.index_entries
         entry = entries.search_timestamp(self._seek_point(time))
         if entry >= 0:
             return entries[entry].timestamp > self._starts[-1]
         return time > self._time(self._starts[-1]) + SEEK_AHEAD_S
 
-    def _length(self, frame: av.VideoFrame) -> float:
+    def length(self, frame: av.VideoFrame) -> float:
         """Returns how many seconds the last frame is shown: what the container says, or as long as the average."""
         return float(frame.duration * self._time_base) if frame.duration else self.frame_length
-
-
-def to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = None) -> np.ndarray:
-    """Returns the picture upright, `uint8` of shape `(height, width, 3)`; the size is that before it is turned."""
-    image = frame.to_ndarray(format="rgb24", width=width, height=height)
-    turns = round(frame.rotation / 90) % 4
-    return np.rot90(image, turns) if turns else image
 
 
 def _pts(packet: av.Packet) -> int | None:
@@ -271,11 +297,3 @@ def _pts(packet: av.Packet) -> int | None:
 def _any_within(times: list[float], start: float, end: float | None) -> bool:
     index = bisect_left(times, start)
     return index < len(times) and (end is None or times[index] < end)
-
-
-def _resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Streams may change their size on the way."""
-    if image.shape == shape:
-        return image
-    height, width = shape[:2]
-    return av.VideoFrame.from_ndarray(image, format="rgb24").to_ndarray(width=width, height=height)

@@ -84,5 +84,5 @@ def select_sources(sources: Sequence[VideoSource], ids: Sequence[str]) -> list[V
 
 def read_ids(path: str | os.PathLike) -> list[str]:
     """Returns the ids in a text file, one a line; empty lines and those that start with `#` do not count."""
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
     return [line for line in lines if line and not line.startswith("#")]

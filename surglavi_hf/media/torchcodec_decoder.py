@@ -19,6 +19,8 @@ class TorchcodecDecoder:
             raise VideoDecodeError(
                 f"video {path}: torchcodec converts {self._header.bits}-bit colours otherwise than PyAV"
             )
+        if self._header.container in ("mpeg", "mpegts"):
+            raise VideoDecodeError(f"video {path} is an MPEG stream, in which torchcodec seeks to another frame")
         self._decoder = VideoDecoder(path, num_ffmpeg_threads=max(1, min(torch.get_num_threads(), 8)))
 
     def close(self) -> None:

@@ -19,7 +19,9 @@ def text(view):
 @pytest.fixture
 def videos(tmp_path):
     captions = {"a": Counter({3: 1, 2: 2, 1: 1000}), "b": Counter({1: 5})}
-    return DatabaseVideos(VideoLibrary(tmp_path), [], captions)
+    videos = DatabaseVideos(VideoLibrary(tmp_path), [], tmp_path / "surglavi_beta.db")
+    videos.__dict__["captions"] = captions  # as if it had been read
+    return videos
 
 
 def test_download(videos):

@@ -90,6 +90,16 @@ def test_hostile_names_and_folders(tmp_path):
         adopt_videos(library, sources, tmp_path / "nothing")
 
 
+def test_linked_folders_are_looked_into_once(tmp_path):
+    path = put(tmp_path / "disk" / "name.mp4")
+    (tmp_path / "old").mkdir()
+    for link in ("a", "b"):
+        (tmp_path / "old" / link).symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "circle").symlink_to(tmp_path / "old")
+    adoption = adopt_videos(VideoLibrary(tmp_path / "library"), [VideoSource("name", None)], tmp_path / "old")
+    assert adoption.adopted["name"].samefile(path) and not adoption.unused
+
+
 def test_all_real_ids(tmp_path, shared):
     """As upstream's downloader names them."""
     ids = pq.read_table(shared / "data" / "surglavi_beta_videos.parquet")["youtube_id"].to_pylist()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -196,12 +197,67 @@ def test_what_is_tried_again(library):
     everything = plan_downloads(library, sources, retry_failed=True)
     assert [source.name for source in everything.todo] == names[1:-1]
     limited = plan_downloads(library, sources, limit=2)
-    assert [source.name for source in limited.todo] == again[:2] and "limited" not in limited.statuses
+    assert [source.name for source in limited.todo] == again[:2] and limited.left_out == frozenset(again[2:])
+    assert limited.statuses == plan.statuses
+    assert [source.name for source in plan.unnoted] == ["there"]
+
+
+def test_what_is_there_without_a_line_gets_one(library, pages):
+    """As adopted videos, and one that was put in its place just before a kill."""
+    run(library, pages[:2])
+    lines = library.manifest_path.read_text().splitlines()
+    library.manifest_path.write_text(lines[0] + "\n")
+    assert run(library, pages[:2]).exit_status == 0
+    attempts = Manifest(library.manifest_path).by_video()
+    assert {name: [one.status for one in tried] for name, tried in attempts.items()} == {
+        **{"video0": ["ok"], "video1": ["ok"]}
+    }
+    assert attempts["video1"][0].message == "was there already"
+
+
+def test_limit(library, pages):
+    """What it leaves out is not missing from this run."""
+    summary = run(library, pages[:4], limit=3)
+    assert summary.exit_status == 0 and summary.left_out == {"video3"} and summary.missing == ["video3"]
+    assert run(library, pages[:4], limit=3).exit_status == 0 and len(library.downloaded_names()) == 4
+
+
+def test_no_network_ends_the_run(library, pages):
+    sources = [VideoSource(source.name, None, "http://127.0.0.1:9/v.mp4") for source in pages]
+    summary = run(library, sources)
+    assert summary.exit_status == 2 and "10 × network in a row" in summary.stopped and len(summary.attempts) == 10
+
+
+def test_what_ends_with_the_breaker_is_noted(library, pages, web):
+    """Videos that other workers were at are in place and in the manifest, or neither."""
+    web.delay = 0.05
+    for number in range(0, 30, 2):
+        web.faults[f"/{number}.mp4"] = [429]
+    for _ in range(3):
+        run(library, pages, num_workers=8)
+        noted = Manifest(library.manifest_path).by_video()
+        assert {name for name, tried in noted.items() if tried[-1].status == "ok"} == set(library.downloaded_names())
+
+
+def test_runs_that_overlap(library, pages, web):
+    """Two shardings that do not fit each other, say: a video is downloaded by one of them at a time."""
+    web.delay = 0.02
+    options = DownloadOptions(ytdlp_arguments=QUICK)
+
+    def work(lock):
+        plan = plan_downloads(library, pages[:12])
+        return download_videos(library, plan, options, num_workers=2, lock=lock)
+
+    with ThreadPoolExecutor(2) as pool:
+        summaries = list(pool.map(work, ["download-1-of-1", "download-1-of-2"]))
+    assert len(library.downloaded_names()) == 12
+    assert {attempt.status for summary in summaries for attempt in summary.attempts} == {"ok"}
+    assert os.listdir(library.root / "partial") == []
 
 
 def test_arguments(library, pages):
     plan = plan_downloads(library, pages)
-    for arguments in ({"num_workers": 0}, {"sleep": -1}, {"sleep": float("nan")}):
+    for arguments in ({"num_workers": 0}, {"sleep": -1}, {"sleep": float("nan")}, {"sleep": 1e300}):
         with pytest.raises(ValueError, match=re.escape(next(iter(arguments)))):
             download_videos(library, plan, **arguments)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
 
+import av
 import pytest
 
 from surglavi_hf.media import DownloadOptions, VideoLibrary, VideoSource, decode_frames
@@ -74,6 +75,23 @@ def test_another_container_becomes_an_mp4(library, web, tmp_path, write_video):
     assert shown(decode_frames(library.video_path("v"), TIMES)) == list(range(30))
 
 
+def test_what_cannot_be_an_mp4_has_the_wrong_format(library, web, tmp_path):
+    with av.open(str(tmp_path / "v.webm"), "w") as container:
+        stream = container.add_stream("libvpx", rate=5, width=64, height=64, pix_fmt="yuv420p")
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(stream.encode())
+    web.pages["/v.webm"] = (tmp_path / "v.webm").read_bytes()
+    attempt = fetcher(library).fetch(VideoSource("v", None, f"{web.address}/v.webm"))
+    assert attempt.status == "format" and "cannot be put into an MP4" in attempt.message
+    assert list((library.root / "partial").iterdir()) == []
+
+
+def test_queries_are_not_written_down(library, web):
+    attempt = fetcher(library).fetch(VideoSource("v", None, f"{web.address}/404?Signature=hidden"))
+    assert attempt.status == "gone" and "hidden" not in repr(attempt)
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ytsearch:liver", None])
 def test_no_address(library, url):
     attempt = fetcher(library).fetch(VideoSource("v", None, url))
@@ -91,9 +109,9 @@ def test_stopped(library, page):
     assert library.downloaded_names() == []
 
 
-def test_cookies_are_sent_and_their_file_is_left_alone(library, page, web, tmp_path):
+def test_cookies_are_sent_and_their_file_is_left_alone(library, page, web, tmp_path, capfd):
     file = tmp_path / "cookies.txt"
-    file.write_text(COOKIES)
+    file.write_text(COOKIES + "127.0.0.1\tFALSE\t/\tFALSE\tnever\tbroken\thidden\n")
     before = hashlib.sha256(file.read_bytes()).digest(), file.stat().st_mtime_ns
     options = DownloadOptions(cookies=file)
     one = Fetcher(library, options, options.read_cookies(), lambda: False, lambda num_bytes: None)
@@ -103,44 +121,5 @@ def test_cookies_are_sent_and_their_file_is_left_alone(library, page, web, tmp_p
     assert set(web.cookies[-1].split("; ")) == {"secret=word", "seen=1"}, "what the server set was not kept"
     assert (hashlib.sha256(file.read_bytes()).digest(), file.stat().st_mtime_ns) == before
     assert list(tmp_path.glob("cookies*")) == [file]
-
-
-def test_options():
-    options = DownloadOptions(max_height=480, proxy="http://me:word@proxy", ytdlp_arguments=("--limit-rate", "1M"))
-    assert "word" not in repr(options)
-    passed = options.ytdlp_options()
-    assert passed["ratelimit"] == 2**20 and passed["proxy"] == "http://me:word@proxy"
-    assert passed["format"] == "bv/b" and passed["format_sort"][:2] == ["vcodec:h264", "res:480"]
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (("-o", "/tmp/x"), "outtmpl"),
-        (("--exec", "rm -rf /"), "postprocessors"),
-        (("--paths", "/tmp"), "paths"),
-        (("--simulate",), "simulate"),
-        (("--cookies", "c.txt"), "cookiefile"),
-        (("--download-archive", "a"), "download_archive"),
-        (("--no-such-option",), "no-such-option"),
-        (("https://youtu.be/x",), "is no option"),
-        (("--retries", "many"), "many"),
-    ],
-)
-def test_options_that_are_not_passed_on(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        DownloadOptions(ytdlp_arguments=arguments)
-
-
-def test_options_out_of_range(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="max_height=0"):
-        DownloadOptions(max_height=0)
-    with pytest.raises(ValueError, match="expected one of them"):
-        DownloadOptions(cookies="c.txt", cookies_from_browser="firefox")
-    with pytest.raises(FileNotFoundError):
-        DownloadOptions(cookies=tmp_path / "none.txt").read_cookies()
-    with pytest.raises(ValueError, match="no-browser"):
-        DownloadOptions(cookies_from_browser="no-browser").read_cookies()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="needs the FFmpeg program"):
-        DownloadOptions(audio=True)
+    output = capfd.readouterr()
+    assert "word" not in output.out + output.err and "hidden" not in output.out + output.err

@@ -32,9 +32,11 @@ def test_a_line_that_was_cut_short(tmp_path, caplog):
         file.write(b'{"time": "2026", "na')
     manifest.append(attempt("b"))
     with manifest.path.open("ab") as file:
-        file.write(b'null\n[]\n{}\n\xff\n{"name": 3}\n')
+        file.write(b'null\n[]\n{}\n\xff\n{"name": 3}\n' + b"[" * 100_000 + b"\n")
+        for wrong in ({"name": ["a"]}, {"status": ["x"]}, {"status": "[/bold]"}, {"size": "big"}, {"duration": {}}):
+            file.write(json.dumps(vars(attempt()) | wrong).encode() + b"\n")
     assert [one.name for one in manifest] == ["a", "b"]
-    assert len(caplog.records) == 6 and "line 2 is no attempt" in caplog.records[0].getMessage()
+    assert len(caplog.records) == 12 and "line 2 is no attempt" in caplog.records[0].getMessage()
 
 
 def append_many(path, name):
@@ -85,6 +87,12 @@ def test_several_processes(tmp_path):
         ("network", "Unable to download webpage: The read operation timed out"),
         ("network", "HTTP Error 500: Internal Server Error"),
         ("network", "<urlopen error [Errno -3] Temporary failure in name resolution>"),
+        ("network", "HTTP Error 503: Service Unavailable"),
+        ("network", "<urlopen error [Errno 11] Resource temporarily unavailable>"),
+        ("network", "Failed to resolve 'drmartin.org'"),
+        ("network", "Unable to connect to proxy"),
+        ("region", "HTTP Error 451: Unavailable For Legal Reasons"),
+        ("format", "This video is DRM protected"),
         ("network", "something new"),
     ],
 )
@@ -101,4 +109,8 @@ def test_secrets():
         "\x1b[31mERROR:\x1b[0m via http://me:word@proxy:3128/\nGET https://r1.googlevideo.com/v?sig=abc&ip=1.2.3.4 'x'"
     )
     assert without_secrets(text) == "ERROR: via http://proxy:3128/ GET https://r1.googlevideo.com/v 'x'"
+    assert without_secrets("[generic] 404?Signature=abc: Not Found") == "[generic] 404 Not Found"
+    assert without_secrets("at http://me:p@ss@host/x") == "at http://host/x"
+    said = without_secrets("no me:word, nor word, nor key=9", "http://me:word@proxy:1", "https://host/v?key=9")
+    assert "word" not in said and "key=9" not in said
     assert len(without_secrets("x" * 9999)) == 500

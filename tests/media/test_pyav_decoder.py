@@ -102,6 +102,20 @@ def test_streams_that_change_their_size(tmp_path, write_video):
     assert frames.shape == (4, 3, 64, 64) and shown(frames) == [0, 3, 1, 3]
 
 
+@pytest.mark.parametrize("codec, options", [("libx264", {"bf": "3"}), ("mpeg4", {"bf": "2"})])
+def test_avi_says_only_when_frames_are_decoded(tmp_path, codec, options):
+    with av.open(str(tmp_path / "v.avi"), "w") as container:
+        stream = container.add_stream(codec, rate=10, width=64, height=64, pix_fmt="yuv420p")
+        stream.options = options | {"g": "12", "qscale": "2"}
+        for index in range(30):
+            picture = np.full((64, 64, 3), 8 * index, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    frames = shown(decode_frames(tmp_path / "v.avi", [index / 10 + 0.05 for index in range(28)]))
+    assert frames == sorted(frames) and len(set(frames)) >= 20  # mpeg4 is coarse
+    assert shown(decode_frames(tmp_path / "v.avi", [2.05, 0.55, 2.05])) == [frames[20], frames[5], frames[20]]
+
+
 def test_no_video_stream(tmp_path):
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=16000)
