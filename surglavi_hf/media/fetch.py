@@ -2,6 +2,7 @@
 """One video from the web into a library, by yt-dlp."""
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -25,7 +26,7 @@ from .probe import probe_video
 from .remux import RemuxError, to_mp4
 from .sources import VideoSource, is_youtube
 
-_DISK_ERROR = rf"\[Errno ({'|'.join(map(str, DISK_ERRORS))})\]"  # as yt-dlp quotes it
+_DISK_ERROR = rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]|unable to open for writing"  # yt-dlp says so
 
 
 class OutOfSpaceError(OSError):

@@ -58,11 +58,6 @@ class PyAVDecoder:
     def close(self) -> None:
         self._container.close()
 
-    @property
-    def frame_length(self) -> float:
-        """Seconds a frame is shown on average; 0 where the file does not say."""
-        return float(1 / self._stream.average_rate) if self._stream.average_rate else 0.0
-
     def decode(self, times: np.ndarray) -> torch.Tensor:
         """
         Returns the frames on screen at `times`, `torch.uint8` of shape `(len(times), 3, height, width)`.
@@ -175,7 +170,10 @@ class PyAVDecoder:
         packets = self._container.demux(self._stream)
         first, ended = True, False
         while not ended:
-            packet = next(packets, None)
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:  # the file is cut short or damaged here
+                packet = None
             ended = packet is None
             if packet is not None and packet.dts is not None:
                 insort(self._starts, packet.dts)
@@ -287,7 +285,9 @@ class PyAVDecoder:
 
     def length(self, frame: av.VideoFrame) -> float:
         """Returns how many seconds the last frame is shown: what the container says, or as long as the average."""
-        return float(frame.duration * self._time_base) if frame.duration else self.frame_length
+        if frame.duration:
+            return float(frame.duration * self._time_base)
+        return float(1 / self._stream.average_rate) if self._stream.average_rate else 0.0
 
 
 def _pts(packet: av.Packet) -> int | None:
