@@ -17,7 +17,7 @@ class TorchcodecDecoder:
         self._header = read_header(path)
         if self._header.bits > 8:
             raise VideoDecodeError(
-                f"video {path}: torchcodec converts {self._header.bits}-bit colours otherwise than PyAV"
+                f"video {path}: torchcodec shows {self._header.bits}-bit colours otherwise than PyAV"
             )
         if self._header.container in ("mpeg", "mpegts"):
             raise VideoDecodeError(f"video {path} is an MPEG stream, in which torchcodec seeks to another frame")
