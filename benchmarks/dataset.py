@@ -4,7 +4,7 @@
 Peers, in the same run: a bare SELECT of the same rows and columns, and the way of the upstream loader, which asks for
 the captions, then for the video of each with a query of its own, and keeps a list of dictionaries.
 
-    python benchmarks/tabulate.py surglavi_beta.db
+    python benchmarks/dataset.py surglavi_beta.db
 """
 
 import argparse
