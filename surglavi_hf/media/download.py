@@ -165,7 +165,7 @@ def download_videos(
         if plan.unnoted:
             manifest.append(*map(_found, plan.unnoted))
         crew = _Crew(library, plan.todo, options, cookies, min(num_workers, len(plan.todo)), sleep)
-        bar = tqdm(total=len(plan.todo), desc="videos", unit=" video", dynamic_ncols=True)
+        bar = tqdm(total=len(plan.todo), desc="videos", unit=" video", dynamic_ncols=True, disable=not plan.todo)
         row = _Row()
 
         def note(attempt: Attempt) -> None:
