@@ -131,10 +131,11 @@ class Fetcher:
         if source.address is None:
             raise DownloadError(f"no video formats: neither {source.youtube_id!r} nor {source.url!r} is an address")
         folder = self.library.partial_dir(source.name)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder.with_name(f"{folder.name}.lock")):
             if self.library.video_path(source.name).is_file():
                 raise _BusyError
+            folder.mkdir(exist_ok=True)
             downloaded = self._download(source.address, folder)
             try:
                 header = probe_video(downloaded.path, source.duration)

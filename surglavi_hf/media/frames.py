@@ -8,7 +8,6 @@ from functools import cache
 import torch
 
 from .decode import check_timestamps, decode_frames
-from .frame_store import open_frame_store
 from .library import VideoLibrary
 
 logger = logging.getLogger(__name__)
@@ -36,6 +35,8 @@ def read_frames(library: VideoLibrary, name: str, timestamps: Sequence[float]) -
     video, frames = library.video_path(name), library.frames_path(name)
     if not frames.is_file():
         return decode_frames(video, timestamps)
+    from .frame_store import open_frame_store  # heavy, and not needed before
+
     store = open_frame_store(frames)
     if video.is_file() and not store.made_from(video):
         _warn_once(str(frames))

@@ -49,20 +49,27 @@ def test_what_is_not_asked_for_is_not_decoded(tmp_path, write_video):
     assert [(start, end) for start, end, _ in decoder.read()] == list(zip(TIMES, [*TIMES[1:], None], strict=True))
 
 
-@pytest.mark.parametrize("frame", [NUM_FRAMES - 1, 13, 0])
+@pytest.mark.parametrize("frame", [NUM_FRAMES - 1, 13])
 def test_a_frame_that_cannot_be_decoded(tmp_path, write_video, caplog, frame):
-    """The one before it, with a warning; the first one there is where there is none before it."""
+    """The one before it, with a warning."""
     video = write_video(tmp_path / "v.mp4", TIMES)
     spoil(video, frame)
     with pytest.raises(DamagedVideoError, match=r"v\.mp4 is damaged"):
         PyAVDecoder(str(video)).decode(np.array([frame / 10]))
-    (found,) = shown(decode_frames(video, [frame / 10 + 0.05]))
-    if frame:
-        assert found == frame - 1
-        assert [record.getMessage() for record in caplog.records] == [
-            f"video {video}: its frame at {frame / 10 + 0.05:.3f} s cannot be decoded; taking the one before it"
-        ]
+    assert shown(decode_frames(video, [frame / 10 + 0.05])) == [frame - 1]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"video {video}: its frame at {frame / 10 + 0.05:.3f} s cannot be decoded; taking the one before it"
+    ]
     assert shown(decode_frames(video, [2.45])) == [24]
+
+
+def test_a_first_frame_that_cannot_be_decoded(tmp_path, write_video):
+    """There is none before it; later ones are read."""
+    video = write_video(tmp_path / "v.mp4", TIMES)
+    spoil(video, 0)
+    with pytest.raises(VideoDecodeError, match=r"v\.mp4 has no frame that can be decoded up to 0\.050 s"):
+        decode_frames(video, [0.05], "pyav")
+    assert shown(decode_frames(video, [2.45], "pyav")) == [24]
 
 
 def test_a_long_damage_is_an_error(tmp_path, write_video):
