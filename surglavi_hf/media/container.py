@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+import torch
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from .errors import VideoDecodeError
 
+MAX_THREADS = 8
 LAST_TIME_S = 1e9  # no video is longer, and FFmpeg counts in 64 bits
 
 
@@ -81,6 +83,11 @@ def _start(path: str, container: InputContainer, stream: VideoStream) -> Fractio
     own_start = (stream.start_time or 0) * stream.time_base
     # The container's is rounded.
     return own_start if abs(own_start - start) < Fraction(2, av.time_base) else start
+
+
+def decoding_threads() -> int:
+    """Returns how many threads a decoder may use: as many as PyTorch, which is one in the worker of a DataLoader."""
+    return max(1, min(torch.get_num_threads(), MAX_THREADS))
 
 
 def read_header(path: str) -> Header:

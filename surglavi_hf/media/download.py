@@ -138,7 +138,7 @@ def download_videos(
     """
     Downloads the videos of a plan and notes each attempt in the library's manifest. Shows a progress bar. A video is
     in its place only when it is whole; what is in flight when the run ends is taken up by the next one. Three rate
-    limits or bot checks in a row end the run.
+    limits or bot checks in a row end the run, as do ten failures of the network and a disk that is full.
 
     Args:
         library: Where they go.

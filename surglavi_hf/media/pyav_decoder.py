@@ -12,13 +12,12 @@ import av
 import numpy as np
 import torch
 
-from .container import LAST_TIME_S, open_video
+from .container import LAST_TIME_S, decoding_threads, open_video
 from .errors import END_TOLERANCE_S, DamagedVideoError, VideoDecodeError, check_end
 from .picture import resized, to_rgb
 
 logger = logging.getLogger(__name__)
 
-MAX_THREADS = 8
 SEEK_AHEAD_S = 5.0  # where the container has no index, decoding on within this distance costs less than a seek
 MOST_REORDERED = 32  # packets; codecs store a frame at most 16 before it is shown
 _MARGINS_S = (0.0, 2.0, 20.0)  # how much before the asked time to seek, should the key frame there be later than it
@@ -50,7 +49,7 @@ class PyAVDecoder:
         self._time_base = self._stream.time_base
         if not self.careful:
             context = self._stream.codec_context
-            context.thread_type, context.thread_count = "AUTO", max(1, min(torch.get_num_threads(), MAX_THREADS))
+            context.thread_type, context.thread_count = "AUTO", decoding_threads()
         self._untimed = self._container.format.name == "avi"  # which says when packets are decoded, not when shown
         self._delay = 0  # by how much a frame is shown after its dts, at most, in ticks
         self._read_from(None)

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torchcodec.decoders import VideoDecoder
 
-from .container import read_header
+from .container import decoding_threads, read_header
 from .errors import VideoDecodeError, check_end
 
 
@@ -21,7 +21,7 @@ class TorchcodecDecoder:
             )
         if self._header.container in ("mpeg", "mpegts"):
             raise VideoDecodeError(f"video {path} is an MPEG stream, in which torchcodec seeks to another frame")
-        self._decoder = VideoDecoder(path, num_ffmpeg_threads=max(1, min(torch.get_num_threads(), 8)))
+        self._decoder = VideoDecoder(path, num_ffmpeg_threads=decoding_threads())
 
     def close(self) -> None:
         del self._decoder

@@ -5,6 +5,8 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import av
+import numpy as np
 import pytest
 
 
@@ -102,3 +104,19 @@ def web():
     server = Web()
     yield server
     server.close()
+
+
+@pytest.fixture
+def write_hevc():
+    """Writes five grey frames in HEVC, of 8 bits (`yuv420p`) or 10 (`yuv420p10le`)."""
+
+    def write(path, pix_fmt):
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx265", rate=5, width=64, height=64, pix_fmt=pix_fmt)
+            stream.options = {"x265-params": "log-level=none"}
+            for index in range(5):
+                picture = np.full((64, 64, 3), 8 * index, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+
+    return write

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """decord refuses files of which it would give other frames. What it reads, test_decode.py compares."""
 
-import av
-import numpy as np
 import pytest
 
 from surglavi_hf.media import VideoDecodeError, decode, decode_frames
@@ -11,29 +9,19 @@ NOT_HERE = "decord" not in decode.installed_backends()
 pytestmark = pytest.mark.skipif(NOT_HERE, reason="decord does not work here")
 
 
-def write_hevc(path, pix_fmt):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=5, width=64, height=64, pix_fmt=pix_fmt)
-        stream.options = {"x265-params": "log-level=none"}
-        for index in range(5):
-            picture = np.full((64, 64, 3), 8 * index, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-
-
 def test_mpeg_streams(tmp_path, write_video):
     video = write_video(tmp_path / "v.ts", [0.5, 0.6, 0.7])
     with pytest.raises(VideoDecodeError, match=r"v\.ts is .*(MPEG|mpegts)"):
         decode_frames(video, [0.1], "decord")
 
 
-def test_ten_bits(tmp_path):
+def test_ten_bits(tmp_path, write_hevc):
     write_hevc(tmp_path / "v.mp4", "yuv420p10le")
     with pytest.raises(VideoDecodeError, match=r"v\.mp4: decord shows 10-bit colours otherwise"):
         decode_frames(tmp_path / "v.mp4", [0.0], "decord")
 
 
-def test_hevc(tmp_path):
+def test_hevc(tmp_path, write_hevc):
     write_hevc(tmp_path / "v.mp4", "yuv420p")
     with pytest.raises(VideoDecodeError, match=r"v\.mp4 is hevc in mov.*decord misses frames"):
         decode_frames(tmp_path / "v.mp4", [0.0], "decord")

@@ -18,9 +18,9 @@ def test_options():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("-o", "/tmp/x"), "outtmpl"),
+        (("-o", "elsewhere.mp4"), "outtmpl"),
         (("--exec", "rm -rf /"), "postprocessors"),
-        (("--paths", "/tmp"), "paths"),
+        (("--paths", "elsewhere"), "paths"),
         (("--simulate",), "simulate"),
         (("-F",), "listformats"),
         (("--match-filters", "duration<1"), "match_filter"),
