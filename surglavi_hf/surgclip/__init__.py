@@ -15,10 +15,15 @@ _MODULES = {
     "SurgCLIPConfig": "configuration_surgclip",
     "SurgCLIPVisionConfig": "configuration_surgclip",
     "SurgCLIPModel": "modeling_surgclip",
+    "SurgCLIPVisionModel": "modeling_surgclip",
     "SurgCLIPProcessor": "processing_surgclip",
     "SurgCLIPVideoProcessor": "video_processing_surgclip",
+    "ZeroShotVideoClassificationPipeline": "pipeline_surgclip",
+    "centered_window": "windows",
     "clean_caption": "processing_surgclip",
     "convert_surgclip_checkpoint": "convert_surgclip",
+    "download_surgclip_checkpoint": "checkpoint_surgclip",
+    "online_window": "windows",
 }
 __all__ = list(_MODULES)
 
@@ -36,6 +41,7 @@ def __dir__() -> list[str]:
 # transformers resolves a model type to the module `transformers.models.<type>`, and there the class of its tables.
 sys.modules["transformers.models.surgclip"] = sys.modules[__name__]
 _MODEL_TYPE = "surgclip"
+_TASK = "zero-shot-video-classification"  # which transformers does not have
 
 
 @wrapt.when_imported("transformers.models.auto.configuration_auto")
@@ -62,3 +68,13 @@ def _register_processor(module: ModuleType) -> None:
 def _register_video_processor(module: ModuleType) -> None:
     # One class for both backends transformers may ask for: it needs neither torchvision nor PIL.
     _add(module.VIDEO_PROCESSOR_MAPPING, {"torchvision": "SurgCLIPVideoProcessor", "pil": "SurgCLIPVideoProcessor"})
+
+
+@wrapt.when_imported("transformers.pipelines")
+def _register_pipeline(module: ModuleType) -> None:
+    if _TASK not in module.PIPELINE_REGISTRY.supported_tasks:
+        from transformers import AutoModel
+
+        from .pipeline_surgclip import ZeroShotVideoClassificationPipeline
+
+        module.PIPELINE_REGISTRY.register_pipeline(_TASK, ZeroShotVideoClassificationPipeline, pt_model=AutoModel)

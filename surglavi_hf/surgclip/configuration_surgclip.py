@@ -4,27 +4,37 @@
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import BertConfig
+from transformers import CONFIG_MAPPING, AutoConfig, BertConfig
+from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
+
+_SIZES = (
+    *("image_size", "patch_size", "num_channels", "num_frames", "hidden_size"),
+    *("num_hidden_layers", "num_attention_heads", "intermediate_size"),
+)
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate")
 
 
 @strict
 class SurgCLIPVisionConfig(PreTrainedConfig):
     r"""
     Configuration of SurgCLIP's video encoder. Field names are those of [`TimesformerConfig`], plus `layout`;
-    the defaults are SurgCLIP-B's.
+    the defaults are SurgCLIP-B's but for the layout.
+
+    The layout: SurgCLIP's code drops the CLS tokens of the frames and lets the top-left patch play CLS in each.
+    Then it reads its tokens, which are sorted by patch, as if they were sorted by frame: its "frame" axis is bands
+    of neighbouring patches over all frames, and pooling mixes times. The released weights were trained so, and need
+    `"released"`. New models have no reason to: with `"per_frame"`, the default, each frame keeps a CLS token of its
+    own, which also attends over time and is what is pooled, and the frame axis is time.
 
     Args:
-        image_size: Height and width of a frame in pixels.
+        image_size: Height and width of a frame in pixels. Other sizes are accepted: positions are resized.
         patch_size: Height and width of a patch in pixels; must divide `image_size`.
         num_frames: Frames a clip has at training time, the length of the table of time embeddings. Clips of another
             length are accepted: the table is resized by nearest neighbour, as in the released code.
         attention_type: `"divided_space_time"` or `"space_only"`.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
-        layout: `"released"` reproduces the released SurgCLIP code, in which the top-left patch plays the CLS token
-            of spatial attention and the frame axis of the output is bands of neighbouring patches over all frames,
-            not time. `"per_frame"`: each frame keeps its own CLS token, which also attends over time, and the
-            frame axis is time. Released weights need `"released"`.
+        layout: `"per_frame"` or `"released"`.
 
     Raises:
         huggingface_hub.errors.StrictDataclassError: a field has another type or value, `hidden_size` is not a multiple
@@ -49,11 +59,21 @@ class SurgCLIPVisionConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-6
     qkv_bias: bool = True
     attention_type: Literal["divided_space_time", "space_only"] = "divided_space_time"
-    drop_path_rate: float | int = 0.0
-    layout: Literal["released", "per_frame"] = "released"
+    drop_path_rate: float | int = 0.1
+    layout: Literal["per_frame", "released"] = "per_frame"
 
     def validate_architecture(self):
-        """Part of `@strict` validation: checks that the sizes fit one another."""
+        """Part of `@strict` validation: checks ranges, and that the sizes fit one another."""
+        for name in _SIZES:
+            if getattr(self, name) < 1:
+                raise ValueError(f"SurgCLIPVisionConfig.{name}={getattr(self, name)}, expected a whole number >= 1")
+        for name in _RATES:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"SurgCLIPVisionConfig.{name}={getattr(self, name)}, expected 0 <= {name} < 1")
+        if self.hidden_act not in ACT2FN:
+            raise ValueError(
+                f"SurgCLIPVisionConfig.hidden_act={self.hidden_act!r}, expected one of {', '.join(sorted(ACT2FN))}"
+            )
         for whole, part in (("hidden_size", "num_attention_heads"), ("image_size", "patch_size")):
             if getattr(self, whole) % getattr(self, part):
                 raise ValueError(
@@ -65,13 +85,18 @@ class SurgCLIPVisionConfig(PreTrainedConfig):
 @strict
 class SurgCLIPConfig(PreTrainedConfig):
     r"""
-    Configuration of [`SurgCLIPModel`]: a video encoder, a BERT text encoder and the space they share.
+    Configuration of [`SurgCLIPModel`]: a video encoder, a text encoder and the space they share.
 
     Args:
         vision_config: A [`SurgCLIPVisionConfig`] or a dictionary of its fields.
-        text_config: A [`BertConfig`] or a dictionary of its fields.
+        text_config: The configuration of a text encoder of the BERT family, or a dictionary of its fields, by default
+            those of a [`BertConfig`]; `model_type` names another kind.
         projection_dim: Width of the shared embedding space.
         temperature_init_value: Start value of `temp`, the learnable scalar by which cosines are divided.
+
+    Raises:
+        huggingface_hub.errors.StrictDataclassError: a field has another type or value. The message names the field.
+        ValueError: `text_config` has a `model_type` that transformers does not know.
 
     Example:
 
@@ -82,7 +107,7 @@ class SurgCLIPConfig(PreTrainedConfig):
     ```"""
 
     model_type = "surgclip"
-    sub_configs = {"vision_config": SurgCLIPVisionConfig, "text_config": BertConfig}
+    sub_configs = {"vision_config": SurgCLIPVisionConfig, "text_config": AutoConfig}
 
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -90,13 +115,33 @@ class SurgCLIPConfig(PreTrainedConfig):
     temperature_init_value: float = 0.07
 
     def __post_init__(self, **kwargs):
-        for name, config_class in self.sub_configs.items():
-            value = getattr(self, name)
-            if value is None:
-                setattr(self, name, config_class())
-            elif isinstance(value, dict):
-                setattr(self, name, config_class(**value))
+        if self.vision_config is None or isinstance(self.vision_config, dict):
+            self.vision_config = SurgCLIPVisionConfig(**(self.vision_config or {}))
+        if self.text_config is None:
+            self.text_config = BertConfig()
+        elif isinstance(self.text_config, dict):
+            model_type = self.text_config.get("model_type", "bert")
+            if model_type not in CONFIG_MAPPING:
+                raise ValueError(
+                    f"SurgCLIPConfig.text_config has model_type={model_type!r}, expected one that transformers knows, "
+                    "for example 'bert'"
+                )
+            self.text_config = CONFIG_MAPPING[model_type](**self.text_config)
         super().__post_init__(**kwargs)
 
+    def validate_architecture(self):
+        """Part of `@strict` validation: checks ranges."""
+        if not isinstance(self.vision_config, SurgCLIPVisionConfig):
+            found = type(self.vision_config).__name__
+            raise ValueError(f"SurgCLIPConfig.vision_config is a {found}, expected a SurgCLIPVisionConfig")
+        if self.projection_dim < 1:
+            raise ValueError(f"SurgCLIPConfig.projection_dim={self.projection_dim}, expected a whole number >= 1")
+        if not self.temperature_init_value > 0:
+            raise ValueError(
+                f"SurgCLIPConfig.temperature_init_value={self.temperature_init_value}, expected a number > 0"
+            )
+
+
+SurgCLIPConfig.register_for_auto_class()
 
 __all__ = ["SurgCLIPConfig", "SurgCLIPVisionConfig"]

@@ -2,47 +2,28 @@
 """PyTorch SurgCLIP: a TimeSformer video encoder and a BERT text encoder with one embedding space.
 
 Numerically the `surgclip` 0.1.0 package with `layout="released"`; parameter names are the released ones, so released
-weights load without renaming. Shapes below: B clips, T frames, D projection size.
+weights load without renaming. Shapes below: B clips, T frames, N patches a frame, M hidden size, D projection size.
 """
 
-from dataclasses import dataclass
+import inspect
+import os
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import BertModel
+from transformers import MODEL_MAPPING
 from transformers import initialization as init
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
-from transformers.utils import ModelOutput
-from transformers.utils.generic import can_return_tuple
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from .configuration_surgclip import SurgCLIPConfig
-from .modeling_surgclip_vision import SurgCLIPVisionEncoder, SurgCLIPVisionTransformer
-
-
-@dataclass
-class SurgCLIPOutput(ModelOutput):
-    """
-    Args:
-        loss: `torch.FloatTensor`, scalar, returned with `return_loss=True`. Symmetric InfoNCE within the batch.
-        logits_per_video: `torch.FloatTensor` of shape `(video_batch_size, text_batch_size)`.
-            `video_embeds @ text_embeds.T / temp`.
-        logits_per_text: `torch.FloatTensor` of shape `(text_batch_size, video_batch_size)`.
-        video_embeds: `torch.FloatTensor` of shape `(video_batch_size, projection_dim)`. The mean over the frame axis
-            of L2-normalised projections; its norm is at most 1 and is not made 1 again.
-        text_embeds: `torch.FloatTensor` of shape `(text_batch_size, projection_dim)`, L2-normalised.
-        vision_model_output: Output of the video encoder.
-        text_model_output: Output of the text encoder.
-    """
-
-    loss: torch.FloatTensor | None = None
-    logits_per_video: torch.FloatTensor | None = None
-    logits_per_text: torch.FloatTensor | None = None
-    video_embeds: torch.FloatTensor | None = None
-    text_embeds: torch.FloatTensor | None = None
-    vision_model_output: BaseModelOutputWithPooling | None = None
-    text_model_output: BaseModelOutputWithPooling | None = None
+from .configuration_surgclip import SurgCLIPConfig, SurgCLIPVisionConfig
+from .modeling_surgclip_outputs import SurgCLIPOutput, SurgCLIPVisionOutput
+from .modeling_surgclip_vision import SurgCLIPAttention, SurgCLIPBlock, SurgCLIPVisionTransformer, init_layer
+from .pretrained_encoders import copy_vit, load_text_encoder, load_vit
 
 
 class SurgCLIPPreTrainedModel(PreTrainedModel):
@@ -51,41 +32,81 @@ class SurgCLIPPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules = ["SurgCLIPBlock", "BertLayer"]
+    _no_split_modules = ["SurgCLIPBlock"]
     _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
     _supports_attention_backend = True
+    _can_compile_fullgraph = True
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """The released initialisation; the time path of `per_frame` starts random, since that of a zero is slow."""
         if isinstance(module, SurgCLIPModel):
             init.constant_(module.temp, module.config.temperature_init_value)
             for projection in (module.vision_proj, module.text_proj):
-                _init_layer(projection, module.config.vision_config.initializer_range)
+                init_layer(projection, module.config.vision_config.initializer_range)
             if module.config.vision_config.layout == "released":
-                _init_layer(module.vision_layernorm, 0.0)
+                init_layer(module.vision_layernorm, 0.0)
         elif isinstance(module, SurgCLIPVisionTransformer):
-            std = module.config.initializer_range
-            for layer in module.modules():
-                _init_layer(layer, std)
-            init.trunc_normal_(module.cls_token, std=std)
-            init.trunc_normal_(module.pos_embed, std=std)
-            if module.divided and module.config.layout == "released":
-                init.zeros_(module.time_embed)
-                for block in module.blocks:
-                    init.zeros_(block.temporal_fc.weight)
-            elif module.divided:
-                init.trunc_normal_(module.time_embed, std=std)
+            module.init_weights()
 
 
-def _init_layer(layer: nn.Module, std: float) -> None:
-    if isinstance(layer, (nn.Linear, nn.Conv2d)):
-        init.trunc_normal_(layer.weight, std=std)
-        if layer.bias is not None:
-            init.zeros_(layer.bias)
-    elif isinstance(layer, nn.LayerNorm):
-        init.ones_(layer.weight)
-        init.zeros_(layer.bias)
+def _text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """An untrained text encoder without the pooling layer, which SurgCLIP does not use."""
+    if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_decoder", False):
+        raise ValueError(f"text_config is of a {config.model_type} model, expected an encoder of the BERT family")
+    model_class = MODEL_MAPPING[type(config)]
+    without = (
+        {} if "add_pooling_layer" not in inspect.signature(model_class).parameters else {"add_pooling_layer": False}
+    )
+    return model_class._from_config(config, **without)
+
+
+class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):
+    """The video encoder alone. The released parameter names have it under `model`."""
+
+    config_class = SurgCLIPVisionConfig
+    input_modalities = ("video",)
+    _input_embed_layer = "patch_embed"
+    _can_record_outputs = {
+        "hidden_states": SurgCLIPBlock,
+        "attentions": OutputRecorder(SurgCLIPAttention, index=1, layer_name="attn"),
+        "temporal_attentions": OutputRecorder(SurgCLIPAttention, index=1, layer_name="temporal_attn"),
+    }
+
+    def __init__(self, config: SurgCLIPVisionConfig):
+        super().__init__(config)
+        self.model = SurgCLIPVisionTransformer(config)
+        self.post_init()
+
+    @merge_with_config_defaults
+    def forward(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
+        """
+        Encodes clips.
+
+        Args:
+            pixel_values: `torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`.
+
+        Raises:
+            ValueError: `pixel_values` has another shape or is not of floating point.
+        """
+        self._check(pixel_values)
+        output_attentions = kwargs.get("output_attentions", self.config.output_attentions)
+        return self._encode(pixel_values, output_temporal_attentions=output_attentions, **kwargs)
+
+    @capture_outputs(tie_last_hidden_states=False)
+    def _encode(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
+        pixel_values = pixel_values.to(self.model.patch_embed.proj.weight.dtype)
+        last_hidden_state, pooler_output = self.model(pixel_values, **kwargs)
+        return SurgCLIPVisionOutput(last_hidden_state=last_hidden_state, pooler_output=pooler_output)
+
+    def _check(self, pixel_values: torch.Tensor) -> None:
+        channels = self.config.num_channels
+        if pixel_values.ndim != 5 or pixel_values.shape[2] != channels or not pixel_values.is_floating_point():
+            raise ValueError(
+                f"pixel_values is {pixel_values.dtype} of shape {tuple(pixel_values.shape)}, expected floating point "
+                f"of shape (batch_size, num_frames, {channels}, height, width); SurgCLIPVideoProcessor makes it"
+            )
 
 
 class SurgCLIPModel(SurgCLIPPreTrainedModel):
@@ -94,9 +115,8 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
     def __init__(self, config: SurgCLIPConfig):
         super().__init__(config)
         vision_config, text_config = config.vision_config, config.text_config
-        vision_config._attn_implementation = config._attn_implementation
-        self.vision_encoder = SurgCLIPVisionEncoder(vision_config)
-        self.text_encoder = BertModel._from_config(text_config, add_pooling_layer=False)
+        self.vision_encoder = SurgCLIPVisionModel._from_config(vision_config)
+        self.text_encoder = _text_encoder(text_config)
         self.vision_proj = nn.Linear(vision_config.hidden_size, config.projection_dim)
         self.text_proj = nn.Linear(text_config.hidden_size, config.projection_dim)
         self.temp = nn.Parameter(torch.tensor(config.temperature_init_value))
@@ -106,30 +126,76 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         self._freeze_unused()
 
     def _freeze_unused(self) -> None:
-        """Freezes what the released layout leaves without influence on the similarity; it is kept for checkpoints."""
+        """Freezes what has no influence on the similarity; checkpoints keep it."""
+        unused = [self.text_encoder.pooler] if getattr(self.text_encoder, "pooler", None) is not None else []
         if self.config.vision_config.layout == "released":
-            self.vision_layernorm.requires_grad_(False)
+            unused.append(self.vision_layernorm)
             if self.config.vision_config.attention_type == "divided_space_time":
-                self.vision_encoder.model.cls_token.requires_grad_(False)
+                unused.append(self.vision_encoder.model.cls_token)
+        for each in unused:
+            each.requires_grad_(False)
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
-        """As [`PreTrainedModel.from_pretrained`]."""
-        loaded = super().from_pretrained(*args, **kwargs)
+        """As [`PreTrainedModel.from_pretrained`], from safetensors only."""
+        loaded = super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
         model = loaded[0] if kwargs.get("output_loading_info") else loaded
         model._freeze_unused()  # loading makes new, trainable parameters
         return loaded
 
+    @classmethod
+    def from_encoders(
+        cls, vision: str | os.PathLike, text: str | os.PathLike, num_frames: int = 16, projection_dim: int = 256
+    ) -> "SurgCLIPModel":
+        """
+        Returns a model of the layout "per_frame" for new training, from an encoder of images and one of text.
+
+        Until it is trained, `vision_encoder` encodes each frame as the ViT would: attention over time is a copy of
+        attention in space behind a `temporal_fc` of zeros, and times are embedded as zeros. The projections are new.
+
+        Args:
+            vision: Folder or Hub id of a ViT, such as `google/vit-base-patch16-224`; a head it has is left behind.
+            text: Folder or Hub id of a text encoder of the BERT family, such as `google-bert/bert-base-uncased`.
+            num_frames: Frames a clip has at training time.
+            projection_dim: Width of the shared embedding space.
+
+        Raises:
+            OSError: there is no such folder or Hub id.
+            ValueError: it is another kind of model, or lacks weights.
+
+        Example:
+
+        ```python
+        >>> model = SurgCLIPModel.from_encoders("google/vit-base-patch16-224", "google-bert/bert-base-uncased")
+        >>> processor = SurgCLIPProcessor.from_encoders("google/vit-base-patch16-224", "google-bert/bert-base-uncased")
+        ```"""
+        vit, vision_config = load_vit(vision, num_frames)
+        text_encoder = load_text_encoder(text)
+        config = SurgCLIPConfig(
+            vision_config=vision_config, text_config=text_encoder.config, projection_dim=projection_dim
+        )
+        model = cls(config)
+        copy_vit(vit, model.vision_encoder.model)
+        model.text_encoder.load_state_dict(
+            {name: value for name, value in text_encoder.state_dict().items() if not name.startswith("pooler.")},
+            strict=model.text_encoder.state_dict().keys() == text_encoder.state_dict().keys(),
+        )
+        return model
+
     def get_input_embeddings(self) -> nn.Module:
         return self.text_encoder.get_input_embeddings()
 
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_encoder.set_input_embeddings(value)
+
     @can_return_tuple
-    def get_video_features(self, pixel_values: torch.Tensor, **kwargs) -> BaseModelOutputWithPooling:
+    def get_video_features(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
         """
         Returns the video encoder's output with the clip embedding as `pooler_output`.
 
         Args:
             pixel_values: `torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`.
+            kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
             `last_hidden_state` of shape `(batch_size, num_frames, 1 + num_patches, hidden_size)` and `pooler_output`
@@ -137,14 +203,14 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
             norm at most 1, ready to be multiplied with text embeddings.
 
         Raises:
-            ValueError: `pixel_values` does not have five axes.
+            ValueError: `pixel_values` has another shape or is not of floating point.
         """
-        outputs = self.vision_encoder(pixel_values)
+        outputs = self.vision_encoder(pixel_values, **kwargs)
         projected = F.normalize(self.vision_proj(outputs.pooler_output), dim=-1)  # (B, T, D)
-        last_hidden_state = outputs.last_hidden_state
+        outputs.pooler_output = projected.mean(dim=1)
         if self.config.vision_config.layout == "released":
-            last_hidden_state = self.vision_layernorm(last_hidden_state)
-        return BaseModelOutputWithPooling(last_hidden_state=last_hidden_state, pooler_output=projected.mean(dim=1))
+            outputs.last_hidden_state = self.vision_layernorm(outputs.last_hidden_state)
+        return outputs
 
     @can_return_tuple
     def get_text_features(
@@ -156,14 +222,21 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         Args:
             input_ids: `torch.LongTensor` of shape `(batch_size, sequence_length)`, [CLS] first.
             attention_mask: `torch.LongTensor` of shape `(batch_size, sequence_length)`, 0 where padded.
+            kwargs: Further arguments of the text encoder, and `output_hidden_states`, `output_attentions`,
+                `return_dict`.
 
         Returns:
             `last_hidden_state` of shape `(batch_size, sequence_length, hidden_size)` and `pooler_output` of shape
             `(batch_size, projection_dim)`: the L2-normalised projection of the first token.
         """
-        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
+        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
         embeds = F.normalize(self.text_proj(outputs.last_hidden_state[:, 0]), dim=-1)
-        return BaseModelOutputWithPooling(last_hidden_state=outputs.last_hidden_state, pooler_output=embeds)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state,
+            pooler_output=embeds,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
     @can_return_tuple
     def forward(
@@ -171,6 +244,7 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         pixel_values: torch.Tensor,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
         return_loss: bool = False,
         **kwargs,
     ) -> SurgCLIPOutput:
@@ -181,28 +255,24 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
             pixel_values: `torch.FloatTensor` of shape `(video_batch_size, num_frames, num_channels, height, width)`.
             input_ids: `torch.LongTensor` of shape `(text_batch_size, sequence_length)`.
             attention_mask: `torch.LongTensor` of shape `(text_batch_size, sequence_length)`.
+            token_type_ids: As `input_ids`, for tokenizers that make them.
             return_loss: Also return the symmetric InfoNCE of this batch, row i of one side belonging to row i of the
                 other. It sees this process's batch only; training over several processes needs
                 [`surglavi_hf.training.ContrastiveLoss`].
+            kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Raises:
-            ValueError: `return_loss=True` with unequal numbers of clips and captions.
+            ValueError: `pixel_values` has another shape or is not of floating point, or there are unequal numbers of
+                clips and captions with `return_loss=True`.
         """
-        vision_outputs = self.get_video_features(pixel_values, return_dict=True)
-        text_outputs = self.get_text_features(input_ids, attention_mask, return_dict=True)
+        vision_outputs = self.get_video_features(pixel_values, **kwargs)
+        text_kwargs = kwargs if token_type_ids is None else {**kwargs, "token_type_ids": token_type_ids}
+        text_outputs = self.get_text_features(input_ids, attention_mask, **text_kwargs)
         video_embeds, text_embeds = vision_outputs.pooler_output, text_outputs.pooler_output
-        logits_per_video = video_embeds @ text_embeds.T / self.temp  # (Bv, Bt)
-        loss = None
-        if return_loss:
-            if len(video_embeds) != len(text_embeds):
-                raise ValueError(
-                    f"return_loss=True needs one caption a clip, found {len(video_embeds)} clips and "
-                    f"{len(text_embeds)} captions; pass pairs, or leave return_loss out"
-                )
-            target = torch.arange(len(video_embeds), device=video_embeds.device)
-            loss = (F.cross_entropy(logits_per_video, target) + F.cross_entropy(logits_per_video.T, target)) / 2
+        text_embeds = text_embeds.to(video_embeds.device)  # with a device_map the encoders can lie apart
+        logits_per_video = video_embeds @ text_embeds.T / self.temp.to(video_embeds.device)  # (Bv, Bt)
         return SurgCLIPOutput(
-            loss=loss,
+            loss=_contrastive_loss(logits_per_video) if return_loss else None,
             logits_per_video=logits_per_video,
             logits_per_text=logits_per_video.T,
             video_embeds=video_embeds,
@@ -212,4 +282,17 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         )
 
 
-__all__ = ["SurgCLIPModel", "SurgCLIPPreTrainedModel"]
+def _contrastive_loss(logits: torch.Tensor) -> torch.Tensor:
+    """Symmetric InfoNCE; `logits` of shape `(B, B)`."""
+    if logits.shape[0] != logits.shape[1]:
+        raise ValueError(
+            f"return_loss=True needs one caption a clip, found {logits.shape[0]} clips and {logits.shape[1]} "
+            "captions; pass pairs, or leave return_loss out"
+        )
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+SurgCLIPModel.register_for_auto_class("AutoModel")
+
+__all__ = ["SurgCLIPModel", "SurgCLIPPreTrainedModel", "SurgCLIPVisionModel"]

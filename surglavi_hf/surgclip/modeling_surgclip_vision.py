@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The video encoder of SurgCLIP, a TimeSformer. Parameter names are those of the released weights.
+"""The layers of SurgCLIP's video encoder, a TimeSformer. Parameter names are those of the released weights.
 
 Shapes below: B clips, T frames, N patches a frame, L tokens, M hidden size.
 """
@@ -7,9 +7,9 @@ Shapes below: B clips, T frames, N patches a frame, L tokens, M hidden size.
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_surgclip import SurgCLIPVisionConfig
@@ -17,16 +17,27 @@ from .configuration_surgclip import SurgCLIPVisionConfig
 
 def eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
     """Softmax attention written out; `query`, `key`, `value` of shape `(batch, heads, tokens, head_dim)`."""
-    weights = query @ key.transpose(-1, -2) * scaling
+    weights = (query * scaling) @ key.transpose(-1, -2)
     if attention_mask is not None:
         weights = weights + attention_mask
-    weights = weights.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = F.dropout(weights, p=dropout, training=module.training)
-    return (weights @ value).transpose(1, 2).contiguous(), weights
+    # torch's softmax of half precision sums in single precision.
+    weights = F.dropout(weights.softmax(dim=-1), p=dropout, training=module.training)
+    return (weights @ value).transpose(1, 2), weights
+
+
+def init_layer(layer: nn.Module, std: float) -> None:
+    """Weights from a normal distribution cut at 2, no bias; norms to the identity. Other modules are left alone."""
+    if isinstance(layer, (nn.Linear, nn.Conv2d)):
+        init.trunc_normal_(layer.weight, std=std)
+        if layer.bias is not None:
+            init.zeros_(layer.bias)
+    elif isinstance(layer, nn.LayerNorm):
+        init.ones_(layer.weight)
+        init.zeros_(layer.bias)
 
 
 class SurgCLIPAttention(nn.Module):
-    """Multi-head self-attention over the last but one axis of any batch of token sequences."""
+    """Multi-head self-attention over the last but one axis of two batch axes of token sequences."""
 
     is_causal = False
 
@@ -34,19 +45,25 @@ class SurgCLIPAttention(nn.Module):
         super().__init__()
         self.config = config
         self.head_dim = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_dim**-0.5
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_bias)
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.proj_drop = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        lead = hidden_states.shape[:-1]  # (..., L)
-        tokens = hidden_states.flatten(0, -3)  # (X, L, M)
-        qkv = self.qkv(tokens).unflatten(-1, (3, -1, self.head_dim))  # (X, L, 3, heads, head_dim)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (X, heads, L, head_dim)
+    def forward(self, hidden_states: torch.Tensor, **kwargs) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """X sequences a clip: `(B, X, L, M)` to the same shape, and any weights `(B, X, heads, L, L)`."""
+        batch_size, num_sequences, length, hidden_size = hidden_states.shape
+        qkv = self.qkv(hidden_states.flatten(0, 1)).unflatten(
+            -1, (3, -1, self.head_dim)
+        )  # (B·X, L, 3, heads, head_dim)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B·X, heads, L, head_dim)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
-        output, _ = attend(self, query, key, value, None, scaling=self.head_dim**-0.5, dropout=dropout)
-        return self.proj_drop(self.proj(output.reshape(*lead, -1)))
+        output, weights = attend(self, query, key, value, None, scaling=self.scaling, dropout=dropout, **kwargs)
+        if weights is not None:
+            weights = weights.unflatten(0, (batch_size, num_sequences))
+        output = output.reshape(batch_size, num_sequences, length, hidden_size)
+        return self.proj_drop(self.proj(output)), weights
 
 
 class SurgCLIPMLP(nn.Module):
@@ -92,25 +109,29 @@ class SurgCLIPBlock(GradientCheckpointingLayer):
         self.mlp = SurgCLIPMLP(config)
         self.drop_path = SurgCLIPDropPath(drop_path_rate)
 
-    def over_time(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def over_time(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         """Each position attends to itself in the other frames; `(B, T, L, M)` to the same shape."""
         across = self.temporal_norm1(hidden_states).transpose(1, 2)  # (B, L, T, M)
-        return self.temporal_fc(self.drop_path(self.temporal_attn(across))).transpose(1, 2)
+        return self.temporal_fc(self.drop_path(self.temporal_attn(across, **kwargs)[0])).transpose(1, 2)
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def within_frames(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        """Each token attends to those of its frame; `(B, T, L, M)` to the same shape."""
+        return self.drop_path(self.attn(self.norm1(hidden_states), **kwargs)[0])
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         """`hidden_states` and the result have shape `(B, T, 1 + N, M)`, the CLS slot first."""
         if self.divided and self.layout == "released":
             # The CLS slots are dropped; patch 0, as it was before attention over time, takes their place in space.
             patches = hidden_states[:, :, 1:]  # (B, T, N, M)
             stand_in = patches[:, :, :1]
-            patches = patches + self.over_time(patches)
-            spatial = self.drop_path(self.attn(self.norm1(torch.cat([stand_in, patches], dim=2))))
+            patches = patches + self.over_time(patches, **kwargs)
+            spatial = self.within_frames(torch.cat([stand_in, patches], dim=2), **kwargs)
             # The released code adds the stand-in's result to itself, without a residual.
             hidden_states = torch.cat([2 * spatial[:, :, :1], patches + spatial[:, :, 1:]], dim=2)
         else:
             if self.divided:
-                hidden_states = hidden_states + self.over_time(hidden_states)
-            hidden_states = hidden_states + self.drop_path(self.attn(self.norm1(hidden_states)))
+                hidden_states = hidden_states + self.over_time(hidden_states, **kwargs)
+            hidden_states = hidden_states + self.within_frames(hidden_states, **kwargs)
         return hidden_states + self.drop_path(self.mlp(self.norm2(hidden_states)))
 
 
@@ -143,53 +164,66 @@ class SurgCLIPVisionTransformer(nn.Module):
         if config.layout == "released":
             self.pool_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
+    def init_weights(self) -> None:
+        """The released initialisation; the time path of `per_frame` starts random, since that of a zero is slow."""
+        std = self.config.initializer_range
+        for layer in self.modules():
+            init_layer(layer, std)
+        init.trunc_normal_(self.cls_token, std=std)
+        init.trunc_normal_(self.pos_embed, std=std)
+        if self.divided and self.config.layout == "released":
+            init.zeros_(self.time_embed)
+            for block in self.blocks:
+                init.zeros_(block.temporal_fc.weight)
+        elif self.divided:
+            init.trunc_normal_(self.time_embed, std=std)
+
+    def positions(self, height: int, width: int) -> torch.Tensor:
+        """Embeddings of the patches of a grid of `height` times `width`, of shape `(1, height · width, M)`."""
+        positions = self.pos_embed[:, 1:]
+        if self.config.layout == "released":
+            # The released code resizes for another number of patches, not for another shape of the same number.
+            same, mode = height * width == self.grid**2, "nearest"
+        else:
+            same, mode = (height, width) == (self.grid, self.grid), "bicubic"  # as ViT does
+        if same:
+            return positions
+        positions = positions.unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        return F.interpolate(positions, size=(height, width), mode=mode).flatten(2).transpose(1, 2)
+
+    def times(self, num_frames: int) -> torch.Tensor:
+        """Embeddings of the frames, of shape `(1, num_frames, M)`."""
+        if num_frames == self.time_embed.shape[1]:
+            return self.time_embed
+        # By nearest neighbour, as the released code does, two frames can get one time.
+        mode = "nearest" if self.config.layout == "released" else "linear"
+        return F.interpolate(self.time_embed.transpose(1, 2), size=num_frames, mode=mode).transpose(1, 2)
+
     def embed(self, pixel_values: torch.Tensor) -> torch.Tensor:
         batch_size, num_frames = pixel_values.shape[:2]
         maps = self.patch_embed(pixel_values.flatten(0, 1))  # (B·T, M, h, w)
-        position = self.pos_embed[:, 1:]
-        if maps.shape[-2:] != (self.grid, self.grid):
-            position = position.unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
-            position = F.interpolate(position, size=maps.shape[-2:], mode="nearest").flatten(2).transpose(1, 2)
-        patches = maps.flatten(2).transpose(1, 2) + position  # (B·T, N, M)
+        patches = maps.flatten(2).transpose(1, 2) + self.positions(*maps.shape[-2:])  # (B·T, N, M)
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
         hidden_states = torch.cat([cls, patches], dim=1).unflatten(0, (batch_size, num_frames))
         if self.divided and num_frames > 1:
-            time = self.time_embed
-            if num_frames != time.shape[1]:
-                time = F.interpolate(time.transpose(1, 2), size=num_frames, mode="nearest").transpose(1, 2)
-            time = time.unsqueeze(2)  # (1, T, 1, M)
-            if self.config.layout == "released":
+            time = self.times(num_frames).unsqueeze(2)  # (1, T, 1, M)
+            if self.config.layout == "released":  # for which CLS has no time
                 time = torch.cat([torch.zeros_like(time), time.expand(-1, -1, patches.shape[1], -1)], dim=2)
             hidden_states = hidden_states + time
         return self.pos_drop(hidden_states)  # (B, T, 1 + N, M)
 
-    def forward(self, pixel_values: torch.Tensor) -> BaseModelOutputWithPooling:
-        """`pixel_values` of shape `(B, T, C, H, W)`; `pooler_output` has shape `(B, T, M)`."""
-        if pixel_values.ndim != 5:
-            raise ValueError(
-                f"pixel_values has shape {tuple(pixel_values.shape)}, expected (batch_size, num_frames, num_channels, "
-                "height, width); SurgCLIPVideoProcessor makes it"
-            )
+    def pool(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The tokens in the order of the output, and one vector a frame slot `(B, T, M)`."""
+        if self.config.layout == "per_frame":
+            return hidden_states, hidden_states[:, :, 0]
+        if self.divided:
+            # The released code keeps patch-major order and cuts it into T chunks as if it were frame-major.
+            hidden_states = hidden_states.transpose(1, 2).reshape(hidden_states.shape)
+        return hidden_states, self.pool_norm(hidden_states[:, :, 1:].mean(dim=2))
+
+    def forward(self, pixel_values: torch.Tensor, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        """`pixel_values` of shape `(B, T, C, H, W)` to tokens `(B, T, 1 + N, M)` and pooled vectors `(B, T, M)`."""
         hidden_states = self.embed(pixel_values)
         for block in self.blocks:
-            hidden_states = block(hidden_states)
-        hidden_states = self.norm(hidden_states)
-        if self.config.layout == "per_frame":
-            pooled = hidden_states[:, :, 0]
-        else:
-            if self.divided:
-                # The released code keeps patch-major order and cuts it into T chunks as if it were frame-major.
-                hidden_states = hidden_states.transpose(1, 2).reshape(hidden_states.shape)
-            pooled = self.pool_norm(hidden_states[:, :, 1:].mean(dim=2))
-        return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=pooled)
-
-
-class SurgCLIPVisionEncoder(nn.Module):
-    """Holds the transformer under `model`, as the released parameter names have it."""
-
-    def __init__(self, config: SurgCLIPVisionConfig):
-        super().__init__()
-        self.model = SurgCLIPVisionTransformer(config)
-
-    def forward(self, pixel_values: torch.Tensor) -> BaseModelOutputWithPooling:
-        return self.model(pixel_values)
+            hidden_states = block(hidden_states, **kwargs)
+        return self.pool(self.norm(hidden_states))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from tokenizers import normalizers, pre_tokenizers
-from transformers import AutoConfig, AutoModel, AutoProcessor, BertTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, AutoProcessor, BertTokenizer
 
 from ..surgclip import SurgCLIPConfig, SurgCLIPModel, SurgCLIPProcessor, SurgCLIPVideoProcessor, clean_caption
 
@@ -25,7 +25,7 @@ def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcesso
 
     Raises:
         OSError: there is none.
-        ValueError: it is another model, or has no tokenizer, as a folder that was just converted.
+        ValueError: it is another model, or has no tokenizer.
     """
     config = AutoConfig.from_pretrained(model_name_or_path)
     if not isinstance(config, SurgCLIPConfig):
@@ -53,7 +53,7 @@ def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProc
     config = SurgCLIPConfig(
         vision_config={
             **hidden,
-            "layout": "per_frame",
+            "drop_path_rate": 0.0,
             "image_size": IMAGE_SIZE,
             "patch_size": 16,
             "num_frames": NUM_FRAMES,
@@ -74,7 +74,7 @@ def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProc
     return model, SurgCLIPProcessor(video_processor, tokenizer)
 
 
-def learn_tokenizer(captions: Iterable[str], vocab_size: int = 8192) -> PreTrainedTokenizerFast:
+def learn_tokenizer(captions: Iterable[str], vocab_size: int = 8192) -> BertTokenizer:
     """
     Returns an uncased BERT tokenizer for `captions`, cleaned as the processor does. Its wordpieces are the letters and
     the most frequent words: the same on every process and in every run, which a trained WordPiece model is not.
@@ -89,6 +89,4 @@ def learn_tokenizer(captions: Iterable[str], vocab_size: int = 8192) -> PreTrain
     letters = sorted({letter for word in words for letter in word})
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *words])
-    bert = BertTokenizer(vocab={piece: index for index, piece in enumerate(list(pieces)[:vocab_size])})
-    # Not a BertTokenizer, which writes [SEP] again whenever it is loaded, whatever was saved.
-    return PreTrainedTokenizerFast(tokenizer_object=bert.backend_tokenizer, **bert.special_tokens_map)
+    return BertTokenizer(vocab={piece: index for index, piece in enumerate(list(pieces)[:vocab_size])})

@@ -1,51 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import AutoModel
 
+from benchmarks.released_surgclip import ReleasedSurgCLIP
 from surglavi_hf import SurgCLIPConfig, SurgCLIPModel
-from surglavi_hf.surgclip import convert_surgclip_checkpoint
+from surglavi_hf.surgclip.convert_surgclip import released_config
 
 from ..conftest import GOLDEN
-from .conftest import tiny_config
+from .conftest import LAYOUTS, tiny_config, tiny_inputs
+from .make_released_golden import SHAPES, case, pixels
 
-LAYOUTS = ("released", "per_frame")
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory) -> SurgCLIPModel:
-    """The golden checkpoint, converted and loaded by its Auto class."""
-    folder = tmp_path_factory.mktemp("released") / "model"
-    convert_surgclip_checkpoint(GOLDEN / "surgclip_tiny.pth", folder, tiny_config())
-    return AutoModel.from_pretrained(folder)
+CLOSE = {"atol": 1e-5, "rtol": 0}
+SIZES = {"width": 48, "depth": 3, "num_heads": 4, "hidden": 192, "image_size": 32, "patch_size": 8, "num_frames": 4}
+TINY = torch.load(GOLDEN / "surgclip_tiny.pth", weights_only=True)
 
 
-@pytest.fixture(scope="module")
-def golden() -> dict[str, torch.Tensor]:
-    return load_file(GOLDEN / "surgclip_tiny.safetensors")
+def load(attention_type: str) -> tuple[SurgCLIPModel, ReleasedSurgCLIP]:
+    """Our model and the written-out reference, both with the golden weights."""
+    config = tiny_config(layout="released", attention_type=attention_type)
+    divided = attention_type == "divided_space_time"
+    pair = SurgCLIPModel(config), ReleasedSurgCLIP(config.text_config, 24, divided=divided, **SIZES)
+    for model in pair:
+        model.load_state_dict({name: value for name, value in TINY.items() if name in model.state_dict()})
+        model.eval()
+    return pair
 
 
 @pytest.mark.parametrize("case", ["native", "more_frames"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_outputs_of_the_released_code(released, golden, case, attention):
     released.set_attn_implementation(attention)
-    assert released.vision_encoder.model.blocks[0].attn.config._attn_implementation == attention
     inputs = [golden[f"{case}.{name}"] for name in ("pixel_values", "input_ids", "attention_mask")]
     with torch.no_grad():
         outputs = released(*inputs)
         pooled = released.vision_encoder(inputs[0]).pooler_output
-    close = {"atol": 1e-5, "rtol": 0}
-    torch.testing.assert_close(outputs.logits_per_video, golden[f"{case}.logits_per_video"], **close)
-    torch.testing.assert_close(outputs.logits_per_text, golden[f"{case}.logits_per_video"].T, **close)
-    torch.testing.assert_close(pooled, golden[f"{case}.vision_pooled"], **close)
+    torch.testing.assert_close(outputs.logits_per_video, golden[f"{case}.logits_per_video"], **CLOSE)
+    torch.testing.assert_close(outputs.logits_per_text, golden[f"{case}.logits_per_video"].T, **CLOSE)
+    torch.testing.assert_close(pooled, golden[f"{case}.vision_pooled"], **CLOSE)
     torch.testing.assert_close(
-        outputs.vision_model_output.last_hidden_state, golden[f"{case}.vision_last_hidden_state"], **close
+        outputs.vision_model_output.last_hidden_state, golden[f"{case}.vision_last_hidden_state"], **CLOSE
     )
     torch.testing.assert_close(
-        outputs.text_model_output.last_hidden_state[:, 0], golden[f"{case}.text_pooled"], **close
+        outputs.text_model_output.last_hidden_state[:, 0], golden[f"{case}.text_pooled"], **CLOSE
     )
+
+
+@pytest.mark.parametrize(
+    "attention_type, shape", [(attention_type, shape) for attention_type in SHAPES for shape in SHAPES[attention_type]]
+)
+def test_outputs_of_the_released_video_encoder(attention_type, shape):
+    """Other numbers of frames, sizes and the mode without time, from the released package itself."""
+    expected = load_file(GOLDEN / "surgclip_released.safetensors")
+    model, _ = load(attention_type)
+    with torch.no_grad():
+        outputs = model.vision_encoder(pixels(shape))
+    name = case(attention_type, shape)
+    torch.testing.assert_close(outputs.last_hidden_state, expected[f"{name}.last_hidden_state"], **CLOSE)
+    torch.testing.assert_close(outputs.pooler_output, expected[f"{name}.pooled"], **CLOSE)
+
+
+@given(
+    attention_type=st.sampled_from(["divided_space_time", "space_only"]),
+    batch_size=st.integers(1, 3),
+    num_frames=st.integers(1, 9),
+    rows=st.integers(1, 6),
+    columns=st.integers(2, 6),  # the released code fails on one column
+)
+@settings(max_examples=40, deadline=None)
+def test_as_the_released_code_written_out(attention_type, batch_size, num_frames, rows, columns):
+    model, reference = load(attention_type)
+    clips = pixels((batch_size, num_frames, 8 * rows, 8 * columns))
+    text = tiny_inputs(3)
+    with torch.no_grad():
+        outputs = model(clips, text["input_ids"], text["attention_mask"])
+        logits = reference(clips, text["input_ids"], text["attention_mask"])
+    torch.testing.assert_close(outputs.logits_per_video, logits, **CLOSE)
 
 
 def test_logits_are_the_mean_of_cosines_over_the_frame_axis(released, golden):
@@ -55,15 +89,23 @@ def test_logits_are_the_mean_of_cosines_over_the_frame_axis(released, golden):
         slots = F.normalize(released.vision_proj(golden["native.vision_pooled"]), dim=-1)
         texts = F.normalize(released.text_proj(golden["native.text_pooled"]), dim=-1)
         expected = torch.einsum("btd,nd->bnt", slots, texts).mean(dim=-1) / released.temp
-    torch.testing.assert_close(outputs.logits_per_video, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(outputs.logits_per_video, expected, **CLOSE)
     assert (outputs.video_embeds.norm(dim=-1) < 1).all(), "a mean of unit vectors, not made a unit vector again"
     assert torch.equal(released.get_video_features(inputs[0]).pooler_output, outputs.video_embeds)
     assert torch.equal(released.get_text_features(*inputs[1:]).pooler_output, outputs.text_embeds)
 
 
+def test_temp_is_a_divisor(released):
+    with torch.no_grad():
+        before = released(**tiny_inputs()).logits_per_video
+        released.temp.mul_(2)
+        after = released(**tiny_inputs()).logits_per_video
+    torch.testing.assert_close(after, before / 2)
+
+
 def test_base_size():
     with torch.device("meta"):
-        model = SurgCLIPModel(SurgCLIPConfig())
+        model = SurgCLIPModel(released_config())
     assert sum(parameter.numel() for parameter in model.parameters()) == 230_553_345
     assert len(model.state_dict()) == 453
 
@@ -75,8 +117,7 @@ def test_every_trainable_parameter_gets_a_gradient(make_model, tmp_path, layout,
     if reload:
         model.save_pretrained(tmp_path)
         model = AutoModel.from_pretrained(tmp_path)
-    inputs = {"pixel_values": torch.rand(2, 4, 3, 32, 32), "input_ids": torch.tensor([[2, 5, 6], [2, 7, 8]])}
-    model(**inputs, return_loss=True).loss.backward()
+    model(**tiny_inputs(), return_loss=True).loss.backward()
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     without = {name for name, parameter in model.named_parameters() if parameter.grad is None}
     expected = {"vision_encoder.model.cls_token", "vision_layernorm.weight", "vision_layernorm.bias"}
@@ -103,26 +144,46 @@ def test_each_tower_has_its_own_initializer_range():
     assert model.text_encoder.embeddings.word_embeddings.weight.std().item() == pytest.approx(0.03, rel=0.1)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_save_and_load(make_model, tmp_path, layout):
-    model = make_model(layout=layout)
-    model.save_pretrained(tmp_path)
-    assert (tmp_path / "model.safetensors").is_file() and not list(tmp_path.glob("*.bin"))
-    loaded = AutoModel.from_pretrained(tmp_path)
-    assert type(loaded) is SurgCLIPModel and loaded.config.vision_config.layout == layout
-    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
-
-
 def test_loss_is_symmetric_info_nce(make_model):
-    outputs = make_model()(torch.rand(3, 4, 3, 32, 32), torch.tensor([[2, 5], [2, 6], [2, 7]]), return_loss=True)
+    outputs = make_model()(**tiny_inputs(3), return_loss=True)
     logits = outputs.logits_per_video
     rows, columns = logits.log_softmax(dim=1).diagonal(), logits.log_softmax(dim=0).diagonal()
     torch.testing.assert_close(outputs.loss, -(rows.mean() + columns.mean()) / 2)
 
 
-def test_wrong_inputs(make_model):
-    model, text = make_model(), torch.tensor([[2, 5]])
-    with pytest.raises(ValueError, match=r"pixel_values has shape \(4, 3, 32, 32\), expected \(batch_size"):
-        model.get_video_features(torch.rand(4, 3, 32, 32))
+@pytest.mark.parametrize("model_type", ["distilbert", "roberta", "electra", "albert", "squeezebert"])
+def test_other_text_encoders_train_and_reload(model_type, tmp_path):
+    text = {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48}
+    text |= {"dim": 24, "n_heads": 2, "n_layers": 2, "hidden_dim": 48} if model_type == "distilbert" else {}
+    text |= {"vocab_size": 120, "embedding_size": 24, "max_position_embeddings": 40, "model_type": model_type}
+    model = SurgCLIPModel(SurgCLIPConfig(vision_config=tiny_config().vision_config, text_config=text))
+    model(**tiny_inputs(), return_loss=True).loss.backward()
+    without = [name for name, each in model.named_parameters() if each.requires_grad and each.grad is None]
+    assert not without
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path)
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("text", [{"model_type": "gpt2"}, {"model_type": "t5"}, {"is_decoder": True}])
+def test_text_models_that_are_no_encoders(text):
+    with pytest.raises(ValueError, match="expected an encoder of the BERT family"):
+        SurgCLIPModel(SurgCLIPConfig(vision_config=tiny_config().vision_config, text_config=text))
+
+
+@pytest.mark.parametrize(
+    "pixel_values",
+    [
+        torch.rand(4, 3, 32, 32),
+        torch.rand(2, 3, 4, 32, 32),
+        torch.zeros(2, 4, 3, 32, 32, dtype=torch.uint8),
+    ],
+)
+def test_wrong_clips(make_model, pixel_values):
+    with pytest.raises(ValueError, match=r"expected floating point of shape \(batch_size, num_frames, 3, height"):
+        make_model().get_video_features(pixel_values)
+
+
+def test_loss_of_unequal_numbers(make_model):
     with pytest.raises(ValueError, match="found 2 clips and 1 captions"):
-        model(torch.rand(2, 4, 3, 32, 32), text, return_loss=True)
+        make_model()(torch.rand(2, 4, 3, 32, 32), torch.tensor([[2, 5]]), return_loss=True)

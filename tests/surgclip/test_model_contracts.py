@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""transformers' own contracts for models, of its `ModelTesterMixin`, on the tiny SurgCLIP."""
+
+import copy
+import inspect
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoModelForMaskedLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
+
+from surglavi_hf import SurgCLIPModel
+
+from .conftest import LAYOUTS, tiny_config, tiny_inputs
+
+pytestmark = pytest.mark.parametrize("layout", LAYOUTS)
+
+
+def logits(model: SurgCLIPModel, **kwargs) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**tiny_inputs(), **kwargs).logits_per_video
+
+
+def test_save_and_load(make_model, tmp_path, layout):
+    model = make_model(layout=layout)
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").is_file() and not list(tmp_path.glob("*.bin"))
+    loaded, info = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(loaded) is SurgCLIPModel and loaded.config.vision_config.layout == layout
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+    assert torch.equal(logits(model), logits(loaded))
+
+
+def test_safetensors_only(make_model, tmp_path, layout):
+    model = make_model(layout=layout)
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(OSError, match=r"safetensors"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_missing_weights_are_initialised_as_new_ones(make_model, tmp_path, layout):
+    model = make_model(layout=layout)
+    model.save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    gone = ["vision_encoder.model.pos_embed", "temp", "vision_proj.weight", "vision_encoder.model.norm.weight"]
+    save_file({k: v for k, v in state.items() if k not in gone}, tmp_path / "model.safetensors", {"format": "pt"})
+    loaded, info = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert set(info["missing_keys"]) == set(gone)
+    assert loaded.temp.item() == pytest.approx(0.07) and loaded.vision_encoder.model.norm.weight.eq(1).all()
+    assert loaded.vision_encoder.model.pos_embed.std().item() == pytest.approx(0.02, rel=0.3)
+    kept = set(state) - set(gone)
+    assert all(torch.equal(loaded.state_dict()[name], state[name]) for name in kept)
+
+
+def test_initialisation_follows_the_config(layout):
+    """With a standard deviation of nearly zero, every weight that is trained is 0, 1 or the temperature."""
+    config = tiny_config(layout=layout, initializer_range=1e-10)
+    config.text_config.initializer_range = 1e-10
+    for name, parameter in SurgCLIPModel(config).named_parameters():
+        mean = round(parameter.mean().item() * 1e9) / 1e9
+        assert mean in (0.0, 1.0, 0.07), name
+
+
+@pytest.mark.parametrize("attention_type", ["divided_space_time", "space_only"])
+def test_attention_implementations_agree(make_model, layout, attention_type):
+    model = make_model(layout=layout, attention_type=attention_type)
+    outputs = {}
+    for implementation in ("eager", "sdpa"):
+        model.set_attn_implementation(implementation)
+        assert model.vision_encoder.config._attn_implementation == implementation
+        assert model.text_encoder.config._attn_implementation == implementation
+        outputs[implementation] = logits(model)
+    torch.testing.assert_close(outputs["eager"], outputs["sdpa"], atol=1e-5, rtol=0)
+
+
+def test_attention_is_chosen_for_each_encoder_without_a_warning(make_model, tmp_path, layout, caplog):
+    make_model(layout=layout).save_pretrained(tmp_path)
+    model = AutoModel.from_pretrained(tmp_path, attn_implementation={"vision_config": "eager", "text_config": "sdpa"})
+    assert model.vision_encoder.config._attn_implementation == "eager"
+    assert model.text_encoder.config._attn_implementation == "sdpa"
+    model.set_attn_implementation("sdpa")
+    assert model.vision_encoder.config._attn_implementation == "sdpa" and not caplog.records
+
+
+def test_any_attention_of_the_interface(make_model, layout):
+    """As flash attention comes in: `(batch, heads, tokens, head_dim)`, unmasked in the video encoder, not causal."""
+    seen = []
+
+    def attention(module, query, key, value, attention_mask, **kwargs):
+        seen.append((tuple(query.shape), attention_mask, module.is_causal, kwargs["scaling"]))
+        return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **kwargs)
+
+    AttentionInterface.register("counting", attention)
+    model = make_model(layout=layout)
+    expected = logits(model)
+    model.vision_encoder.set_attn_implementation("counting")
+    assert torch.equal(logits(model), expected)
+    positions = 16 if layout == "released" else 17
+    assert (
+        seen == [((2 * positions, 4, 4, 12), None, False, 12**-0.5), ((2 * 4, 4, 17, 12), None, False, 12**-0.5)] * 3
+    )
+    assert model._supports_flash_attn and model.vision_encoder._supports_flash_attn
+
+
+def test_hidden_states(make_model, layout):
+    model = make_model(layout=layout)
+    with torch.no_grad():
+        outputs = model(**tiny_inputs(), output_hidden_states=True)
+        plain = model(**tiny_inputs())
+    vision, text = outputs.vision_model_output, outputs.text_model_output
+    assert [tuple(each.shape) for each in vision.hidden_states] == [(2, 4, 17, 48)] * 4
+    assert [tuple(each.shape) for each in text.hidden_states] == [(2, 6, 40)] * 3
+    assert plain.vision_model_output.hidden_states is None and plain.text_model_output.hidden_states is None
+    last = model.vision_encoder.model.norm(vision.hidden_states[-1])
+    pooled = model.vision_encoder.model.pool(last)[1]
+    torch.testing.assert_close(pooled, model.vision_encoder(tiny_inputs()["pixel_values"]).pooler_output)
+
+
+def test_attentions(make_model, layout):
+    model = make_model(layout=layout)
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        outputs = model(**tiny_inputs(), output_attentions=True)
+        model.config.vision_config.output_attentions = True
+        by_config = model.vision_encoder(tiny_inputs()["pixel_values"])
+    vision, text = outputs.vision_model_output, outputs.text_model_output
+    positions = 16 if layout == "released" else 17
+    assert [tuple(each.shape) for each in vision.attentions] == [(2, 4, 4, 17, 17)] * 3
+    assert [tuple(each.shape) for each in vision.temporal_attentions] == [(2, positions, 4, 4, 4)] * 3
+    assert [tuple(each.shape) for each in text.attentions] == [(2, 4, 6, 6)] * 2
+    assert all(torch.allclose(each.sum(-1), torch.ones(())) for each in vision.attentions + vision.temporal_attentions)
+    assert len(by_config.attentions) == len(by_config.temporal_attentions) == 3
+
+
+def test_tuples_hold_what_the_dictionary_holds(make_model, layout):
+    model = make_model(layout=layout)
+    with torch.no_grad():
+        outputs = model(**tiny_inputs(), return_loss=True)
+        values = model(**tiny_inputs(), return_loss=True, return_dict=False)
+        features = model.get_video_features(tiny_inputs()["pixel_values"], return_dict=False)
+    assert isinstance(values, tuple) and len(values) == len(outputs) == 7
+    assert all(torch.equal(one, two) for one, two in zip(values[:5], list(outputs.values())[:5], strict=True))
+    assert isinstance(values[5], tuple) and torch.equal(features[1], outputs.video_embeds)
+
+
+def test_signature(make_model, layout):
+    names = list(inspect.signature(make_model(layout=layout).forward).parameters)
+    assert names[:3] == ["pixel_values", "input_ids", "attention_mask"]
+
+
+def test_a_batch_is_its_rows(make_model, layout):
+    model, inputs = make_model(layout=layout), tiny_inputs(3)
+    with torch.no_grad():
+        whole = model(**inputs).logits_per_video
+        for row in range(3):
+            alone = model(inputs["pixel_values"][row : row + 1], inputs["input_ids"], inputs["attention_mask"])
+            torch.testing.assert_close(alone.logits_per_video[0], whole[row], atol=1e-5, rtol=0)
+
+
+def test_padding_changes_nothing(make_model, layout):
+    model, inputs = make_model(layout=layout), tiny_inputs()
+    padding = torch.zeros(2, 9, dtype=torch.int64)
+    with torch.no_grad():
+        short = model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
+        ids, mask = (torch.cat([inputs[name], padding], dim=1) for name in ("input_ids", "attention_mask"))
+        padded = model.get_text_features(ids, mask).pooler_output
+    torch.testing.assert_close(short, padded, atol=1e-5, rtol=0)
+
+
+def test_token_type_ids_of_tokenizers_that_make_them(make_model, layout):
+    model = make_model(layout=layout)
+    zeros = torch.zeros_like(tiny_inputs()["input_ids"])
+    assert torch.equal(logits(model), logits(model, token_type_ids=zeros))
+    assert not torch.equal(logits(model), logits(model, token_type_ids=zeros + 1))
+
+
+def test_resize_token_embeddings(make_model, tmp_path, layout):
+    model = make_model(layout=layout)
+    expected = logits(model)
+    model.resize_token_embeddings(131)
+    assert model.config.text_config.vocab_size == model.get_input_embeddings().num_embeddings == 131
+    assert torch.equal(logits(model), expected)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(logits(AutoModel.from_pretrained(tmp_path)), expected)
+
+
+def test_gradient_checkpointing_changes_no_gradient(make_model, layout):
+    model = make_model(layout=layout).train()
+    gradients = []
+    for _ in range(2):
+        torch.manual_seed(0)  # of the text encoder's dropout
+        model.zero_grad()
+        model(**tiny_inputs(), return_loss=True).loss.backward()
+        gradients.append({name: each.grad.clone() for name, each in model.named_parameters() if each.requires_grad})
+        model.gradient_checkpointing_enable()
+        assert all(block.gradient_checkpointing for block in model.vision_encoder.model.blocks)
+        assert all(layer.gradient_checkpointing for layer in model.text_encoder.encoder.layer)
+    assert all(torch.allclose(gradients[0][name], gradients[1][name], atol=1e-6) for name in gradients[0])
+
+
+@pytest.mark.parametrize("part", ["vision_encoder", "text_encoder", "whole"])
+def test_compiles_without_graph_breaks(make_model, layout, part):
+    model, inputs = make_model(layout=layout), tiny_inputs()
+    torch._dynamo.reset()
+    if part == "vision_encoder":
+        module, inputs = model.vision_encoder, {"pixel_values": inputs["pixel_values"]}
+    elif part == "text_encoder":
+        module, inputs = model.text_encoder, {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    else:
+        module, inputs = model, inputs | {"return_loss": True}
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    expected, found = module(**inputs)[0], compiled(**inputs)[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    found.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(make_model, tmp_path, layout, dtype):
+    model = make_model(layout=layout)
+    model.save_pretrained(tmp_path)
+    half = AutoModel.from_pretrained(tmp_path, dtype=dtype)
+    assert {each.dtype for each in half.parameters()} == {dtype}
+    found = logits(half)  # of float32 clips
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), logits(model), atol=0.2, rtol=0)  # logits of 14 at most
+    half(**tiny_inputs(), return_loss=True).loss.backward()
+    with torch.autocast("cpu", dtype=dtype):
+        mixed = logits(model)
+    torch.testing.assert_close(mixed.float(), logits(model), atol=0.2, rtol=0)
+
+
+def test_offloading(make_model, tmp_path, layout):
+    """`device_map="auto"` puts what does not fit in memory on disk."""
+    model = make_model(layout=layout)
+    model.save_pretrained(tmp_path / "model")
+    loaded = AutoModel.from_pretrained(
+        tmp_path / "model", device_map="auto", max_memory={"cpu": 150_000}, offload_folder=tmp_path / "offload"
+    )
+    assert "disk" in loaded.hf_device_map.values()
+    assert torch.equal(logits(loaded), logits(model))
+    assert torch.equal(logits(AutoModel.from_pretrained(tmp_path / "model", device_map="auto")), logits(model))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_lora(make_model, tmp_path, layout, checkpointing):
+    base = make_model(layout=layout)
+    frozen = copy.deepcopy(base.state_dict())
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["qkv", "query", "value"], init_lora_weights=False))
+    if checkpointing:
+        base.gradient_checkpointing_enable()
+        base.enable_input_require_grads()
+    model.train()
+    model(**tiny_inputs(), return_loss=True).loss.backward()
+    trained = {name for name, each in model.named_parameters() if each.grad is not None}
+    assert trained == {name for name, each in model.named_parameters() if "lora_" in name}
+    assert any("temporal_attn" in name for name in trained) and any("text_encoder" in name for name in trained)
+    model.eval()
+    expected = logits(model)
+    merged = model.merge_and_unload()
+    torch.testing.assert_close(logits(merged), expected, atol=1e-4, rtol=0)
+    assert merged.state_dict().keys() == frozen.keys()
+
+
+def test_it_is_no_masked_language_model(make_model, tmp_path, layout):
+    make_model(layout=layout).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="SurgCLIPConfig"):
+        AutoModelForMaskedLM.from_pretrained(tmp_path)
