@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processor of SurgCLIP: clips to pixel values, captions to token ids."""
 
+import copy
+import os
 import re
 
 from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.feature_extraction_utils import BatchFeature
+from transformers.image_processing_base import ImageProcessingMixin
 from transformers.processing_utils import ProcessorMixin
 from transformers.video_processing_utils import VideoProcessorMixin
+
+from .video_processing_surgclip import SurgCLIPVideoProcessor
 
 MAX_TEXT_LENGTH = 77
 
@@ -30,18 +35,44 @@ class SurgCLIPProcessor(ProcessorMixin):
 
     Args:
         video_processor: Makes `pixel_values`.
-        tokenizer: A BERT wordpiece tokenizer. It is made to write `[CLS]` and the wordpieces, without `[SEP]`, as
-            SurgCLIP was trained.
+        tokenizer: A tokenizer of the BERT family. The processor makes one of its wordpieces that writes `[CLS]` and
+            at most 76 of them, without `[SEP]`, as SurgCLIP was trained.
         text_preprocess: Clean captions and prompts with [`clean_caption`] before they are tokenized. Saved beside the
             weights, so that both are always treated alike.
+
+    Raises:
+        ValueError: the tokenizer has no CLS token.
     """
 
     def __init__(self, video_processor, tokenizer: PreTrainedTokenizerFast, text_preprocess: bool = True, **kwargs):
         self.text_preprocess = text_preprocess
-        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-            single="[CLS] $A", special_tokens=[("[CLS]", tokenizer.cls_token_id)]
+        super().__init__(video_processor, _without_sep(tokenizer), **kwargs)
+
+    @classmethod
+    def from_encoders(
+        cls, vision: str | os.PathLike, text: str | os.PathLike, num_frames: int = 16
+    ) -> "SurgCLIPProcessor":
+        """
+        Returns the processor of [`SurgCLIPModel.from_encoders`], with the ViT's size, mean and standard deviation.
+
+        Args:
+            vision: Folder or Hub id of a ViT with its image processor.
+            text: Folder or Hub id of a text encoder with its tokenizer.
+            num_frames: Frames taken from a clip.
+
+        Raises:
+            OSError: there is no such folder or Hub id.
+            ValueError: the ViT's images are not square, or the tokenizer has no CLS token.
+        """
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(vision)
+        size = settings.get("size", 224)
+        if isinstance(size, dict):
+            size = size.get("shortest_edge") or size.get("height")
+        statistics = {name: settings[name] for name in ("image_mean", "image_std") if name in settings}
+        video_processor = SurgCLIPVideoProcessor(
+            size={"height": size, "width": size}, num_frames=num_frames, **statistics
         )
-        super().__init__(video_processor, tokenizer, **kwargs)
+        return cls(video_processor, AutoTokenizer.from_pretrained(text))
 
     def __call__(
         self,
@@ -51,6 +82,7 @@ class SurgCLIPProcessor(ProcessorMixin):
         padding: bool | str = True,
         truncation: bool = True,
         max_length: int = MAX_TEXT_LENGTH,
+        **videos_kwargs,
     ) -> BatchFeature:
         """
         Returns the model's inputs.
@@ -61,34 +93,39 @@ class SurgCLIPProcessor(ProcessorMixin):
             return_tensors: `"pt"` or `"np"`.
             padding, truncation, max_length: As in any tokenizer; by default padded to the longest caption and cut to
                 77 tokens, as SurgCLIP was trained.
+            videos_kwargs: Further arguments of [`SurgCLIPVideoProcessor.preprocess`], such as `num_frames`.
 
         Returns:
             `pixel_values` of shape `(num_videos, num_frames, 3, height, width)` where videos were given; `input_ids`
             and `attention_mask` of shape `(num_texts, sequence_length)` where text was given.
 
         Raises:
-            ValueError: neither videos nor text, or a video that is none.
+            ValueError: neither videos nor text, a video that is none, or a caption that is none.
         """
         if videos is None and text is None:
             raise ValueError("SurgCLIPProcessor got neither videos nor text, expected at least one of them")
         inputs = {}
         if videos is not None:
-            inputs.update(self.video_processor(videos, return_tensors=return_tensors))
+            inputs.update(self.video_processor(videos, return_tensors=return_tensors, **videos_kwargs))
         if text is not None:
-            captions = [text] if isinstance(text, str) else list(text)
-            if self.text_preprocess:
-                captions = [clean_caption(caption) for caption in captions]
             inputs.update(
                 self.tokenizer(
-                    captions,
+                    self._captions(text),
                     padding=padding,
                     truncation=truncation,
                     max_length=max_length,
-                    return_token_type_ids=False,
                     return_tensors=return_tensors,
                 )
             )
         return BatchFeature(inputs)
+
+    def _captions(self, text: str | list[str]) -> list[str]:
+        captions = [text] if isinstance(text, str) else list(text)
+        wrong = [caption for caption in captions if not isinstance(caption, str)]
+        if wrong or not captions:
+            found = f"{wrong[0]!r} among the captions" if wrong else "an empty list"
+            raise ValueError(f"text has {found}, expected a caption or a list of captions")
+        return [clean_caption(caption) for caption in captions] if self.text_preprocess else captions
 
     def check_argument_for_proper_class(self, argument_name, argument):
         # transformers finds the video processor's base class by a name it only exports where torchvision is installed.
@@ -100,5 +137,24 @@ class SurgCLIPProcessor(ProcessorMixin):
     def model_input_names(self) -> list[str]:
         return ["pixel_values", "input_ids", "attention_mask"]
 
+
+def _without_sep(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """A tokenizer of the same wordpieces that writes the CLS token and them, at most 77."""
+    if tokenizer.cls_token is None:
+        raise ValueError(f"{type(tokenizer).__name__} has no CLS token, expected a tokenizer of the BERT family")
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.post_processor = TemplateProcessing(
+        single=f"{tokenizer.cls_token} $A", special_tokens=[(tokenizer.cls_token, tokenizer.cls_token_id)]
+    )
+    # Not a BertTokenizer, which writes [SEP] again whenever it is loaded, whatever was saved.
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=MAX_TEXT_LENGTH,
+        model_input_names=["input_ids", "attention_mask"],
+        **tokenizer.special_tokens_map,
+    )
+
+
+SurgCLIPProcessor.register_for_auto_class()
 
 __all__ = ["SurgCLIPProcessor", "clean_caption"]

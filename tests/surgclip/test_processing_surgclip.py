@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
-from transformers import AutoProcessor, BertTokenizer
+from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast, RobertaTokenizer
 
 from surglavi_hf import SurgCLIPProcessor, SurgCLIPVideoProcessor
 from surglavi_hf.surgclip import clean_caption
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "surgeon", "clip", "##s", "cystic", "duct", "s", "aid"]
+from .conftest import WORDS, make_tokenizer
 
 
 @pytest.fixture
 def processor():
-    tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(WORDS)})
-    return SurgCLIPProcessor(SurgCLIPVideoProcessor(size={"height": 16, "width": 16}), tokenizer)
+    return SurgCLIPProcessor(SurgCLIPVideoProcessor(size={"height": 16, "width": 16}, num_frames=3), make_tokenizer())
 
 
 @pytest.mark.parametrize(
@@ -62,6 +61,45 @@ def test_auto_processor(processor, tmp_path):
     one, two = (each(videos=clip, text="The surgeon clips the duct") for each in (processor, loaded))
     assert type(loaded) is SurgCLIPProcessor and set(one) == {"pixel_values", "input_ids", "attention_mask"}
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_saved_tokenizer_alone_writes_the_same(processor, tmp_path):
+    processor.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer("duct").input_ids == processor(text="duct")["input_ids"][0].tolist() == [2, 10]
+    assert tokenizer.model_max_length == 77 and set(tokenizer("duct")) == {"input_ids", "attention_mask"}
+
+
+def test_the_given_tokenizer_stays_as_it_was():
+    tokenizer = make_tokenizer()
+    SurgCLIPProcessor(SurgCLIPVideoProcessor(), tokenizer)
+    assert tokenizer("duct").input_ids == [2, 10, 3]
+
+
+def test_other_tokenizers_of_the_family():
+    vocab = {piece: index for index, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "d", "u", "du"])}
+    processor = SurgCLIPProcessor(SurgCLIPVideoProcessor(), RobertaTokenizer(vocab=vocab, merges=[("d", "u")]))
+    assert processor(text=["du", "dud"])["input_ids"].tolist() == [[0, 7, 1], [0, 7, 5]]
+
+
+def test_a_tokenizer_without_cls():
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=make_tokenizer().backend_tokenizer)
+    with pytest.raises(ValueError, match="has no CLS token"):
+        SurgCLIPProcessor(SurgCLIPVideoProcessor(), tokenizer)
+
+
+def test_arguments_for_videos(processor):
+    clip = torch.zeros(9, 16, 3, 3, dtype=torch.uint8)
+    inputs = processor(videos=clip, num_frames=5, input_data_format="channels_last")
+    assert inputs["pixel_values"].shape == (1, 5, 3, 16, 16)
+    with pytest.raises(TypeError, match="number_of_frames"):
+        processor(videos=clip, number_of_frames=5)
+
+
+@pytest.mark.parametrize("text, found", [(["duct", None], "None among"), ([], "an empty list"), ([3], "3 among")])
+def test_what_is_no_caption(processor, text, found):
+    with pytest.raises(ValueError, match=f"text has {found}"):
+        processor(text=text)
 
 
 def test_nothing_to_process(processor):
