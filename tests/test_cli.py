@@ -28,6 +28,7 @@ def test_help(arguments, capsys):
         ("demo", "--output demo"),
         ("check", "demo/corpus"),
         ("tree", "procedure-001 --data-dir demo/corpus"),
+        ("convert", "surgclip_beta.pth surgclip-beta"),
         ("download", "--data-dir DIR --sleep 5 -- --limit-rate 4M"),
         ("adopt", "/old/downloads --data-dir DIR"),
         ("frames", "--data-dir DIR --workers 8"),
@@ -38,6 +39,25 @@ def test_help_has_an_example(command, example, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     assert f"example: surglavi {command} {example}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["out"], "name either a CHECKPOINT or --from-hub"),
+        (["x.pth", "out", "--from-hub"], "name either a CHECKPOINT or --from-hub"),
+        (["x.pth", "out", "--revision", "main"], "--revision is of the Hub; add --from-hub"),
+        (["x.pth", "out"], "no checkpoint at x.pth; download surgclip_beta.pth"),
+        (["text.pth", "out"], "text.pth cannot be read as plain weights"),
+    ],
+)
+def test_convert_refuses(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.pth").write_text("no weights")
+    assert main(["convert", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"surglavi convert: error: {message}") and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["text.pth"]
 
 
 def test_the_examples_work(corpus, tmp_path, monkeypatch, capsys):

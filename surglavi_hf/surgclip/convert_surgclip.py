@@ -1,60 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a released SurgCLIP checkpoint to a folder for `from_pretrained`."""
 
+import hashlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from string import Template
 
 import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from .checkpoint_surgclip import HUB_MODEL, check_names_and_shapes, read_state_dict
 from .configuration_surgclip import SurgCLIPConfig
 from .modeling_surgclip import SurgCLIPModel
+from .processing_surgclip import SurgCLIPProcessor
 from .video_processing_surgclip import SurgCLIPVideoProcessor
+
+TOKENIZER = "google-bert/bert-base-uncased"  # as the released code has it
 
 
 def convert_surgclip_checkpoint(
-    checkpoint_path: str | os.PathLike, output_dir: str | os.PathLike, config: SurgCLIPConfig | None = None
+    checkpoint_path: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    config: SurgCLIPConfig | None = None,
+    tokenizer: str | os.PathLike | PreTrainedTokenizerFast = TOKENIZER,
+    revision: str | None = None,
 ) -> Path:
     """
-    Writes the config, the weights (safetensors) and the video processor of a released checkpoint; returns the folder.
+    Writes a released checkpoint as a folder for `from_pretrained`: config, weights (safetensors), video processor,
+    tokenizer, the code they need and a card. Returns the folder.
 
     Args:
         checkpoint_path: A state dictionary with the released parameter names, such as `surgclip_beta.pth`. It is read
-            with `weights_only=True`: a pickle that would run code is refused.
+            with `weights_only=True`: a file that would run code is refused.
         output_dir: Folder to write; must not exist or be empty.
-        config: Sizes of the model, SurgCLIP-B by default. Its vision layout must be "released".
+        config: Sizes of the model, by default SurgCLIP-B's, with attention over time where the checkpoint has it. Its
+            vision layout must be "released".
+        tokenizer: The tokenizer it was trained with, or its folder or Hub id.
+        revision: Commit of the Hub repository that the checkpoint is of, for the card.
 
     Raises:
         FileNotFoundError: there is no checkpoint.
         FileExistsError: `output_dir` has files in it.
-        ValueError: the file is no such state dictionary, or a parameter is missing, unknown or of another shape.
+        OSError: there is no such tokenizer.
+        ValueError: the file is no such state dictionary, a parameter is missing, unknown, of another shape or not
+            finite, or the tokenizer has another vocabulary. Nothing is written then.
     """
     checkpoint_path, output_dir = Path(checkpoint_path), Path(output_dir)
-    config = config or SurgCLIPConfig()
-    if config.vision_config.layout != "released":
+    if config is not None and config.vision_config.layout != "released":
         raise ValueError(
             f"vision_config.layout={config.vision_config.layout!r}, but released weights need layout='released'"
         )
     if not checkpoint_path.is_file():
-        raise FileNotFoundError(
-            f"no checkpoint at {checkpoint_path}; download surgclip_beta.pth of aleperez24/SurgCLIP"
-        )
+        raise FileNotFoundError(f"no checkpoint at {checkpoint_path}; download surgclip_beta.pth of {HUB_MODEL}")
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise FileExistsError(f"{output_dir} is not empty; name a new folder, or empty this one")
-    state_dict = _read(checkpoint_path)
-    model = SurgCLIPModel(config)
-    _check_names(checkpoint_path, state_dict, model.state_dict())
-    model.load_state_dict(state_dict)
+    state_dict = read_state_dict(checkpoint_path)
+    config = config or released_config(any(".temporal_attn." in name for name in state_dict))
+    with torch.device("meta"):
+        expected = SurgCLIPModel(config).state_dict()
+    check_names_and_shapes(checkpoint_path, state_dict, expected)
+    processor = _processor(config, tokenizer)
+    model = SurgCLIPModel.from_pretrained(None, config=config, state_dict=state_dict, dtype=torch.float32)
 
-    size = {"height": config.vision_config.image_size, "width": config.vision_config.image_size}
-    video_processor = SurgCLIPVideoProcessor(size=size, num_frames=config.vision_config.num_frames)
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}-", dir=output_dir.parent))
     try:
         model.save_pretrained(beside)
-        video_processor.save_pretrained(beside)
-        beside.chmod(0o755)  # mkdtemp's 0o700 would shut others out
+        processor.save_pretrained(beside)
+        (beside / "README.md").write_text(_card(checkpoint_path, model, revision), encoding="utf-8")
+        beside.chmod(0o755)  # mkdtemp's 0o700 would shut others out, as would safetensors' 0o600
+        (beside / "model.safetensors").chmod(0o644)
         beside.rename(output_dir)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -62,26 +79,36 @@ def convert_surgclip_checkpoint(
     return output_dir
 
 
-def _read(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and torch each raise their own
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise ValueError(f"{path} cannot be read as plain weights ({reason}); download it again") from error
+def released_config(divided: bool = True) -> SurgCLIPConfig:
+    """The configuration of the released SurgCLIP-B. Source: the config files of the `surgclip` 0.1.0 package."""
+    attention_type = "divided_space_time" if divided else "space_only"
+    return SurgCLIPConfig(vision_config={"layout": "released", "attention_type": attention_type})
 
 
-def _check_names(path: Path, found: object, expected: dict[str, torch.Tensor]) -> None:
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise ValueError(f"{path} holds a {type(found).__name__}, expected a state dictionary of tensors")
-    problems = [f"no {name}" for name in expected if name not in found]
-    problems += [f"unknown {name}" for name in found if name not in expected]
-    problems += [
-        f"{name} of shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+def _processor(config: SurgCLIPConfig, tokenizer: str | os.PathLike | PreTrainedTokenizerFast) -> SurgCLIPProcessor:
+    if isinstance(tokenizer, (str, os.PathLike)):
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+    if len(tokenizer) != config.text_config.vocab_size:
         raise ValueError(
-            f"{path} does not fit the config: {'; '.join(problems[:3])}{more}; pass the config it was made with"
+            f"the tokenizer has {len(tokenizer)} wordpieces, expected {config.text_config.vocab_size} as the text "
+            "encoder; name the tokenizer it was trained with"
         )
+    size = {"height": config.vision_config.image_size, "width": config.vision_config.image_size}
+    video_processor = SurgCLIPVideoProcessor(size=size, num_frames=config.vision_config.num_frames)
+    return SurgCLIPProcessor(video_processor, tokenizer)
+
+
+def _card(checkpoint_path: Path, model: SurgCLIPModel, revision: str | None) -> str:
+    digest = hashlib.sha256()
+    with checkpoint_path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    config = model.config.vision_config
+    return Template(Path(__file__).with_name("released_card.md").read_text(encoding="utf-8")).substitute(
+        model=HUB_MODEL,
+        source=f"`{checkpoint_path.name}`" + (f" of commit `{revision}`" if revision else ""),
+        sha256=digest.hexdigest(),
+        parameters=f"{model.num_parameters():,}",
+        num_frames=config.num_frames,
+        image_size=config.image_size,
+    )

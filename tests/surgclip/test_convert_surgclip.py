@@ -1,71 +1,146 @@
 # SPDX-License-Identifier: Apache-2.0
-import pickle
+import json
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
+from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
-from surglavi_hf.surgclip import SurgCLIPVideoProcessor, convert_surgclip_checkpoint
+from benchmarks.released_surgclip import ReleasedSurgCLIP
+from surglavi_hf.cli import main
+from surglavi_hf.surgclip import convert_surgclip_checkpoint
+from surglavi_hf.surgclip.convert_surgclip import released_config
 
 from ..conftest import GOLDEN
-from .conftest import tiny_config
+from .conftest import make_tokenizer, tiny_config
 
 CHECKPOINT = GOLDEN / "surgclip_tiny.pth"
 
 
-def test_names_shapes_and_bytes_are_kept(tmp_path):
-    folder = convert_surgclip_checkpoint(CHECKPOINT, tmp_path / "new" / "model", tiny_config())
-    released, written = torch.load(CHECKPOINT, weights_only=True), load_file(folder / "model.safetensors")
-    assert set(released) == set(written)
-    assert all(torch.equal(tensor, written[name]) for name, tensor in released.items())
-    processor = SurgCLIPVideoProcessor.from_pretrained(folder)
-    assert processor.size == {"height": 32, "width": 32} and processor.num_frames == 4
+def convert(checkpoint, folder, **kwargs):
+    return convert_surgclip_checkpoint(checkpoint, folder, tiny_config(layout="released"), make_tokenizer(), **kwargs)
 
 
-class Harmful:
-    def __reduce__(self):
-        return (print, ("code of the checkpoint ran",))
+def same_bytes(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    def same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+        if (tensor.dtype, tensor.shape) != (other.dtype, other.shape):
+            return False
+        return torch.equal(tensor.contiguous().view(torch.int32), other.contiguous().view(torch.int32))
+
+    return one.keys() == two.keys() and all(same(value, two[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize("kind", ["pickle that runs code", "cut short", "not a state dictionary", "missing", "shape"])
-def test_refused_with_a_reason_and_nothing_written(tmp_path, kind, capsys):
-    checkpoint = tmp_path / "checkpoint.pth"
+def test_names_shapes_and_bytes_are_kept(released_folder):
+    released = torch.load(CHECKPOINT, weights_only=True)
+    assert same_bytes(released, load_file(released_folder / "model.safetensors"))
+
+
+def test_surgclip_b_there_and_back(tmp_path, capsys):
+    """All 453 tensors of a checkpoint of the released size, through the folder and back."""
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in ReleasedSurgCLIP().state_dict().items()}
+    released = {
+        name: torch.arange(place, place + shape.numel(), dtype=torch.float32).reshape(shape) / 1e8
+        for place, (name, shape) in enumerate(shapes.items())
+    }
+    assert len(released) == 453 and sum(value.numel() for value in released.values()) == 230_553_345
+    checkpoint, folder = tmp_path / "surgclip_beta.pth", tmp_path / "model"
+    torch.save(released, checkpoint)
+    make_tokenizer(30522).save_pretrained(tmp_path / "tokenizer")
+    assert main(["convert", str(checkpoint), str(folder), "--tokenizer", str(tmp_path / "tokenizer")]) == 0
+    assert f"{folder}: load it with AutoModel" in capsys.readouterr().out
+    assert same_bytes(released, AutoModel.from_pretrained(folder).state_dict())
+
+
+def test_the_folder_is_complete(released_folder):
+    names = {path.name for path in released_folder.iterdir()}
+    assert {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "README.md"} <= names
+    assert released_folder.stat().st_mode & 0o077 == 0o055
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in released_folder.iterdir())
+    processor = AutoProcessor.from_pretrained(released_folder)
+    assert processor.video_processor.size == {"height": 32, "width": 32} and processor.video_processor.num_frames == 4
+    assert processor.text_preprocess and processor(text="The surgeon clips.")["input_ids"].tolist() == [[2, 7, 8]]
+    tokenizer = AutoTokenizer.from_pretrained(released_folder)
+    assert tokenizer("clips").input_ids == [2, 7, 8] and tokenizer.model_max_length == 77
+
+
+def test_card(tmp_path):
+    folder = convert(CHECKPOINT, tmp_path / "model", revision="0123abc")
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.base_model == "aleperez24/SurgCLIP" and card.data.library_name == "transformers"
+    assert "`surgclip_tiny.pth` of commit `0123abc`" in card.text and "$" not in card.content
+    assert "4 frames, resized to 32 × 32" in card.text
+
+
+def test_a_checkpoint_without_attention_over_time(tmp_path):
+    weights = torch.load(CHECKPOINT, weights_only=True)
+    weights = {name: value for name, value in weights.items() if "temporal" not in name and "time_embed" not in name}
+    torch.save(weights, tmp_path / "space.pth")
+    config = tiny_config(layout="released", attention_type="space_only")
+    folder = convert_surgclip_checkpoint(tmp_path / "space.pth", tmp_path / "model", config, make_tokenizer())
+    assert same_bytes(weights, load_file(folder / "model.safetensors"))
+    with pytest.raises(ValueError, match=r"space.pth does not fit the config: no vision_encoder.model.blocks.3.norm1"):
+        convert_surgclip_checkpoint(tmp_path / "space.pth", tmp_path / "other", tokenizer=make_tokenizer())
+    assert released_config(divided=False).vision_config.attention_type == "space_only"
+
+
+@pytest.mark.parametrize("kind", ["cut short", "missing", "shape", "not finite", "tokenizer", "no tokenizer"])
+def test_refused_with_a_reason_and_nothing_written(tmp_path, kind):
+    checkpoint, tokenizer = tmp_path / "checkpoint.pth", make_tokenizer()
     state = torch.load(CHECKPOINT, weights_only=True)
-    if kind == "pickle that runs code":
-        checkpoint.write_bytes(pickle.dumps(Harmful()))
-        message = "cannot be read as plain weights"
-    elif kind == "cut short":
-        checkpoint.write_bytes(CHECKPOINT.read_bytes()[:10_000])
-        message = "cannot be read as plain weights"
-    elif kind == "not a state dictionary":
-        torch.save([1, 2], checkpoint)
-        message = "holds a list"
-    elif kind == "missing":
+    name = "vision_encoder.model.blocks.1.attn.qkv.weight"
+    if kind == "missing":
         state["tempx"] = state.pop("temp")
-        torch.save(state, checkpoint)
-        message = "no temp; unknown tempx"
+        message = r"checkpoint.pth does not fit the config: no temp; unknown tempx"
+    elif kind == "shape":
+        state["vision_proj.bias"] = torch.zeros(3)
+        message = r"checkpoint.pth .* vision_proj.bias of shape \(3,\) instead of \(24,\)"
+    elif kind == "not finite":
+        state[name][5, 7] = float("nan")
+        message = f"checkpoint.pth holds NaN or infinity in {name}"
     else:
-        torch.save({**state, "vision_proj.bias": torch.zeros(3)}, checkpoint)
-        message = r"vision_proj.bias of shape \(3,\) instead of \(24,\)"
-    with pytest.raises(ValueError, match=message) as caught:
-        convert_surgclip_checkpoint(checkpoint, tmp_path / "model", tiny_config())
-    assert "\n" not in str(caught.value) and "checkpoint.pth" in str(caught.value)
+        message = "checkpoint.pth cannot be read as plain weights"
+    torch.save(state, checkpoint)
+    if kind == "cut short":
+        checkpoint.write_bytes(CHECKPOINT.read_bytes()[:10_000])
+    elif kind == "tokenizer":
+        tokenizer, message = make_tokenizer(121), "the tokenizer has 121 wordpieces, expected 120"
+    elif kind == "no tokenizer":
+        tokenizer, message = tmp_path / "nowhere", "nowhere"
+    with pytest.raises((ValueError, OSError), match=message):
+        convert_surgclip_checkpoint(checkpoint, tmp_path / "model", tiny_config(layout="released"), tokenizer)
     assert list(tmp_path.iterdir()) == [checkpoint]
-    assert "code of the checkpoint" not in capsys.readouterr().out
 
 
 def test_missing_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.pth"):
-        convert_surgclip_checkpoint(tmp_path / "gone.pth", tmp_path / "model", tiny_config())
+        convert(tmp_path / "gone.pth", tmp_path / "model")
 
 
 def test_a_folder_with_files_is_left_alone(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(FileExistsError, match="not empty"):
-        convert_surgclip_checkpoint(CHECKPOINT, tmp_path, tiny_config())
+        convert(CHECKPOINT, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_stopped_while_writing_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("surglavi_hf.surgclip.convert_surgclip.SurgCLIPProcessor.save_pretrained", stop)
+    with pytest.raises(KeyboardInterrupt):
+        convert(CHECKPOINT, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_other_layout_is_refused(tmp_path):
     with pytest.raises(ValueError, match="layout='released'"):
-        convert_surgclip_checkpoint(CHECKPOINT, tmp_path / "model", tiny_config(layout="per_frame"))
+        convert_surgclip_checkpoint(CHECKPOINT, tmp_path / "model", tiny_config(layout="per_frame"), make_tokenizer())
+
+
+def test_the_config_is_the_released_one(released_folder):
+    config = json.loads((released_folder / "config.json").read_text())
+    assert config["vision_config"]["layout"] == "released" and config["auto_map"]["AutoModel"]
+    assert released_config().vision_config.drop_path_rate == 0.1
