@@ -39,24 +39,30 @@ def __dir__() -> list[str]:
 
 
 # transformers resolves a model type to the module `transformers.models.<type>`, and there the class of its tables.
-sys.modules["transformers.models.surgclip"] = sys.modules[__name__]
+_MODELS = {
+    "surgclip": ("SurgCLIPConfig", "SurgCLIPModel"),
+    "surgclip_vision_model": ("SurgCLIPVisionConfig", "SurgCLIPVisionModel"),
+}
 _MODEL_TYPE = "surgclip"
 _TASK = "zero-shot-video-classification"  # which transformers does not have
+for _model_type in _MODELS:
+    sys.modules[f"transformers.models.{_model_type}"] = sys.modules[__name__]
 
 
 @wrapt.when_imported("transformers.models.auto.configuration_auto")
 def _register_config(module: ModuleType) -> None:
-    module.CONFIG_MAPPING_NAMES[_MODEL_TYPE] = "SurgCLIPConfig"
+    module.CONFIG_MAPPING_NAMES.update({model_type: config for model_type, (config, _) in _MODELS.items()})
 
 
-def _add(mapping, entry: str | dict[str, str]) -> None:
-    mapping._model_mapping[_MODEL_TYPE] = entry
-    mapping._reverse_config_mapping["SurgCLIPConfig"] = _MODEL_TYPE  # a mapping made before us lacks it
+def _add(mapping, entry: str | dict[str, str], model_type: str = _MODEL_TYPE) -> None:
+    mapping._model_mapping[model_type] = entry
+    mapping._reverse_config_mapping[_MODELS[model_type][0]] = model_type  # a mapping made before us lacks it
 
 
 @wrapt.when_imported("transformers.models.auto.modeling_auto")
 def _register_model(module: ModuleType) -> None:
-    _add(module.MODEL_MAPPING, "SurgCLIPModel")
+    for model_type, (_, model) in _MODELS.items():
+        _add(module.MODEL_MAPPING, model, model_type)
 
 
 @wrapt.when_imported("transformers.models.auto.processing_auto")

@@ -12,7 +12,10 @@ _SIZES = (
     *("image_size", "patch_size", "num_channels", "num_frames", "hidden_size"),
     *("num_hidden_layers", "num_attention_heads", "intermediate_size"),
 )
-_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate")
+_RATES = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"),
+    *("initializer_range", "layer_norm_eps"),
+)
 
 
 @strict
@@ -55,7 +58,7 @@ class SurgCLIPVisionConfig(PreTrainedConfig):
     hidden_act: str = "gelu"
     hidden_dropout_prob: float | int = 0.0
     attention_probs_dropout_prob: float | int = 0.0
-    initializer_range: float = 0.02
+    initializer_range: float | int = 0.02
     layer_norm_eps: float = 1e-6
     qkv_bias: bool = True
     attention_type: Literal["divided_space_time", "space_only"] = "divided_space_time"
@@ -96,7 +99,8 @@ class SurgCLIPConfig(PreTrainedConfig):
 
     Raises:
         huggingface_hub.errors.StrictDataclassError: a field has another type or value. The message names the field.
-        ValueError: `text_config` has a `model_type` that transformers does not know.
+        ValueError: `vision_config` has the `model_type` of another model, or `text_config` one that transformers does
+            not know.
 
     Example:
 
@@ -112,16 +116,24 @@ class SurgCLIPConfig(PreTrainedConfig):
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
     projection_dim: int = 256
-    temperature_init_value: float = 0.07
+    temperature_init_value: float | int = 0.07
 
     def __post_init__(self, **kwargs):
-        if self.vision_config is None or isinstance(self.vision_config, dict):
-            self.vision_config = SurgCLIPVisionConfig(**(self.vision_config or {}))
+        if self.vision_config is None:
+            self.vision_config = SurgCLIPVisionConfig()
+        elif isinstance(self.vision_config, dict):
+            model_type = self.vision_config.get("model_type", SurgCLIPVisionConfig.model_type)
+            if model_type != SurgCLIPVisionConfig.model_type:
+                raise ValueError(
+                    f"SurgCLIPConfig.vision_config has model_type={model_type!r}, expected "
+                    f"{SurgCLIPVisionConfig.model_type!r}, or none"
+                )
+            self.vision_config = SurgCLIPVisionConfig(**self.vision_config)
         if self.text_config is None:
             self.text_config = BertConfig()
         elif isinstance(self.text_config, dict):
             model_type = self.text_config.get("model_type", "bert")
-            if model_type not in CONFIG_MAPPING:
+            if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
                 raise ValueError(
                     f"SurgCLIPConfig.text_config has model_type={model_type!r}, expected one that transformers knows, "
                     "for example 'bert'"
@@ -136,12 +148,13 @@ class SurgCLIPConfig(PreTrainedConfig):
             raise ValueError(f"SurgCLIPConfig.vision_config is a {found}, expected a SurgCLIPVisionConfig")
         if self.projection_dim < 1:
             raise ValueError(f"SurgCLIPConfig.projection_dim={self.projection_dim}, expected a whole number >= 1")
-        if not self.temperature_init_value > 0:
+        if not 0 < self.temperature_init_value < float("inf"):
             raise ValueError(
-                f"SurgCLIPConfig.temperature_init_value={self.temperature_init_value}, expected a number > 0"
+                f"SurgCLIPConfig.temperature_init_value={self.temperature_init_value}, expected a finite number > 0"
             )
 
 
 SurgCLIPConfig.register_for_auto_class()
+SurgCLIPVisionConfig.register_for_auto_class()
 
 __all__ = ["SurgCLIPConfig", "SurgCLIPVisionConfig"]

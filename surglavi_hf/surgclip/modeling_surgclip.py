@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch SurgCLIP: a TimeSformer video encoder and a BERT text encoder with one embedding space.
 
-Numerically the `surgclip` 0.1.0 package with `layout="released"`; parameter names are the released ones, so released
-weights load without renaming. Shapes below: B clips, T frames, N patches a frame, M hidden size, D projection size.
+With `layout="released"` the numbers and the parameter names are those of the `surgclip` 0.1.0 package.
+Shapes below: B clips, T frames, D projection size.
 """
 
-import inspect
 import os
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import MODEL_MAPPING
 from transformers import initialization as init
-from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_surgclip import SurgCLIPConfig, SurgCLIPVisionConfig
 from .modeling_surgclip_outputs import SurgCLIPOutput, SurgCLIPVisionOutput
 from .modeling_surgclip_vision import SurgCLIPAttention, SurgCLIPBlock, SurgCLIPVisionTransformer, init_layer
-from .pretrained_encoders import copy_vit, load_text_encoder, load_vit
+from .pretrained_encoders import copy_vit, load_text_encoder, load_vit, make_text_encoder
 
 
 class SurgCLIPPreTrainedModel(PreTrainedModel):
@@ -39,6 +35,13 @@ class SurgCLIPPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """As [`PreTrainedModel.from_pretrained`], but from safetensors only."""
+        if not kwargs.setdefault("use_safetensors", True):
+            raise ValueError(f"use_safetensors={kwargs['use_safetensors']}, but {cls.__name__} loads nothing else")
+        return super().from_pretrained(*args, **kwargs)
+
     @torch.no_grad()
     def _init_weights(self, module):
         if isinstance(module, SurgCLIPModel):
@@ -51,21 +54,11 @@ class SurgCLIPPreTrainedModel(PreTrainedModel):
             module.init_weights()
 
 
-def _text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """An untrained text encoder without the pooling layer, which SurgCLIP does not use."""
-    if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_decoder", False):
-        raise ValueError(f"text_config is of a {config.model_type} model, expected an encoder of the BERT family")
-    model_class = MODEL_MAPPING[type(config)]
-    without = (
-        {} if "add_pooling_layer" not in inspect.signature(model_class).parameters else {"add_pooling_layer": False}
-    )
-    return model_class._from_config(config, **without)
-
-
 class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):
-    """The video encoder alone. The released parameter names have it under `model`."""
+    """The video encoder alone, also of a folder of a whole [`SurgCLIPModel`]. Released names have it under `model`."""
 
     config_class = SurgCLIPVisionConfig
+    base_model_prefix = "vision_encoder"
     input_modalities = ("video",)
     _input_embed_layer = "patch_embed"
     _can_record_outputs = {
@@ -91,8 +84,8 @@ class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):
             ValueError: `pixel_values` has another shape or is not of floating point.
         """
         self._check(pixel_values)
-        output_attentions = kwargs.get("output_attentions", self.config.output_attentions)
-        return self._encode(pixel_values, output_temporal_attentions=output_attentions, **kwargs)
+        kwargs.setdefault("output_temporal_attentions", kwargs.get("output_attentions", self.config.output_attentions))
+        return self._encode(pixel_values, **kwargs)
 
     @capture_outputs(tie_last_hidden_states=False)
     def _encode(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
@@ -101,11 +94,16 @@ class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):
         return SurgCLIPVisionOutput(last_hidden_state=last_hidden_state, pooler_output=pooler_output)
 
     def _check(self, pixel_values: torch.Tensor) -> None:
-        channels = self.config.num_channels
-        if pixel_values.ndim != 5 or pixel_values.shape[2] != channels or not pixel_values.is_floating_point():
+        channels, patch_size = self.config.num_channels, self.config.patch_size
+        if not isinstance(pixel_values, torch.Tensor):
+            raise ValueError(f"pixel_values is a {type(pixel_values).__name__}, expected a torch.Tensor")
+        shape = pixel_values.shape
+        fits = len(shape) == 5 and shape[2] == channels and min(shape[:2]) > 0 and min(shape[3:]) >= patch_size
+        if not fits or not pixel_values.is_floating_point():
             raise ValueError(
-                f"pixel_values is {pixel_values.dtype} of shape {tuple(pixel_values.shape)}, expected floating point "
-                f"of shape (batch_size, num_frames, {channels}, height, width); SurgCLIPVideoProcessor makes it"
+                f"pixel_values is {pixel_values.dtype} of shape {tuple(shape)}, expected floating point of shape "
+                f"(batch_size, num_frames, {channels}, height, width), height and width of {patch_size} or more; "
+                "SurgCLIPVideoProcessor makes it"
             )
 
 
@@ -116,7 +114,7 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         super().__init__(config)
         vision_config, text_config = config.vision_config, config.text_config
         self.vision_encoder = SurgCLIPVisionModel._from_config(vision_config)
-        self.text_encoder = _text_encoder(text_config)
+        self.text_encoder = make_text_encoder(text_config)
         self.vision_proj = nn.Linear(vision_config.hidden_size, config.projection_dim)
         self.text_proj = nn.Linear(text_config.hidden_size, config.projection_dim)
         self.temp = nn.Parameter(torch.tensor(config.temperature_init_value))
@@ -132,13 +130,15 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
             unused.append(self.vision_layernorm)
             if self.config.vision_config.attention_type == "divided_space_time":
                 unused.append(self.vision_encoder.model.cls_token)
+                if self.config.vision_config.num_frames == 1:
+                    unused.append(self.vision_encoder.model.time_embed)
         for each in unused:
             each.requires_grad_(False)
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
-        """As [`PreTrainedModel.from_pretrained`], from safetensors only."""
-        loaded = super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
+        """As [`PreTrainedModel.from_pretrained`], but from safetensors only."""
+        loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if kwargs.get("output_loading_info") else loaded
         model._freeze_unused()  # loading makes new, trainable parameters
         return loaded
@@ -176,10 +176,8 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         )
         model = cls(config)
         copy_vit(vit, model.vision_encoder.model)
-        model.text_encoder.load_state_dict(
-            {name: value for name, value in text_encoder.state_dict().items() if not name.startswith("pooler.")},
-            strict=model.text_encoder.state_dict().keys() == text_encoder.state_dict().keys(),
-        )
+        ours = model.text_encoder.state_dict()
+        model.text_encoder.load_state_dict({name: text_encoder.state_dict()[name] for name in ours})
         return model
 
     def get_input_embeddings(self) -> nn.Module:
@@ -187,6 +185,11 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_encoder.set_input_embeddings(value)
+
+    def _with_config(self, kwargs: dict) -> dict:
+        """What the encoders are asked for, by the caller or else by the config of the whole."""
+        names = ("output_hidden_states", "output_attentions")
+        return {name: True for name in names if getattr(self.config, name)} | kwargs
 
     @can_return_tuple
     def get_video_features(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
@@ -205,7 +208,7 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         Raises:
             ValueError: `pixel_values` has another shape or is not of floating point.
         """
-        outputs = self.vision_encoder(pixel_values, **kwargs)
+        outputs = self.vision_encoder(pixel_values, return_dict=True, **self._with_config(kwargs))
         projected = F.normalize(self.vision_proj(outputs.pooler_output), dim=-1)  # (B, T, D)
         outputs.pooler_output = projected.mean(dim=1)
         if self.config.vision_config.layout == "released":
@@ -222,14 +225,14 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         Args:
             input_ids: `torch.LongTensor` of shape `(batch_size, sequence_length)`, [CLS] first.
             attention_mask: `torch.LongTensor` of shape `(batch_size, sequence_length)`, 0 where padded.
-            kwargs: Further arguments of the text encoder, and `output_hidden_states`, `output_attentions`,
-                `return_dict`.
+            kwargs: Further arguments of the text encoder, and those of [`get_video_features`].
 
         Returns:
             `last_hidden_state` of shape `(batch_size, sequence_length, hidden_size)` and `pooler_output` of shape
             `(batch_size, projection_dim)`: the L2-normalised projection of the first token.
         """
-        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        kwargs = self._with_config(kwargs)
+        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
         embeds = F.normalize(self.text_proj(outputs.last_hidden_state[:, 0]), dim=-1)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
@@ -262,12 +265,11 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
             kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Raises:
-            ValueError: `pixel_values` has another shape or is not of floating point, or there are unequal numbers of
-                clips and captions with `return_loss=True`.
+            ValueError: as [`get_video_features`], or unequal numbers of clips and captions with `return_loss=True`.
         """
-        vision_outputs = self.get_video_features(pixel_values, **kwargs)
+        vision_outputs = self.get_video_features(pixel_values, return_dict=True, **kwargs)
         text_kwargs = kwargs if token_type_ids is None else {**kwargs, "token_type_ids": token_type_ids}
-        text_outputs = self.get_text_features(input_ids, attention_mask, **text_kwargs)
+        text_outputs = self.get_text_features(input_ids, attention_mask, return_dict=True, **text_kwargs)
         video_embeds, text_embeds = vision_outputs.pooler_output, text_outputs.pooler_output
         text_embeds = text_embeds.to(video_embeds.device)  # with a device_map the encoders can lie apart
         logits_per_video = video_embeds @ text_embeds.T / self.temp.to(video_embeds.device)  # (Bv, Bt)
@@ -285,14 +287,13 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
 def _contrastive_loss(logits: torch.Tensor) -> torch.Tensor:
     """Symmetric InfoNCE; `logits` of shape `(B, B)`."""
     if logits.shape[0] != logits.shape[1]:
-        raise ValueError(
-            f"return_loss=True needs one caption a clip, found {logits.shape[0]} clips and {logits.shape[1]} "
-            "captions; pass pairs, or leave return_loss out"
-        )
+        found = f"found {logits.shape[0]} clips and {logits.shape[1]} captions"
+        raise ValueError(f"return_loss=True needs one caption a clip, {found}; pass pairs, or leave return_loss out")
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
 SurgCLIPModel.register_for_auto_class("AutoModel")
+SurgCLIPVisionModel.register_for_auto_class("AutoModel")
 
 __all__ = ["SurgCLIPModel", "SurgCLIPPreTrainedModel", "SurgCLIPVisionModel"]

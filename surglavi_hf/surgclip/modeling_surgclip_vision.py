@@ -205,9 +205,10 @@ class SurgCLIPVisionTransformer(nn.Module):
         patches = maps.flatten(2).transpose(1, 2) + self.positions(*maps.shape[-2:])  # (B·T, N, M)
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
         hidden_states = torch.cat([cls, patches], dim=1).unflatten(0, (batch_size, num_frames))
-        if self.divided and num_frames > 1:
+        released = self.config.layout == "released"
+        if self.divided and (num_frames > 1 or not released):  # for which a single frame has no time
             time = self.times(num_frames).unsqueeze(2)  # (1, T, 1, M)
-            if self.config.layout == "released":  # for which CLS has no time
+            if released:  # nor has CLS
                 time = torch.cat([torch.zeros_like(time), time.expand(-1, -1, patches.shape[1], -1)], dim=2)
             hidden_states = hidden_states + time
         return self.pos_drop(hidden_states)  # (B, T, 1 + N, M)

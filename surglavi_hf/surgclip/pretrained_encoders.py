@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts SurgCLIP from a ViT for images and a text encoder of the BERT family."""
+"""The encoders SurgCLIP starts from: a ViT for images, and a text encoder of the BERT family, new or trained."""
 
+import inspect
 import os
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, ViTModel
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, ViTModel
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
 from .configuration_surgclip import SurgCLIPVisionConfig
@@ -15,6 +17,31 @@ _SAME_FIELDS = (
     *("num_channels", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
     *("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range", "layer_norm_eps", "qkv_bias"),
 )
+
+
+# Text encoders whose every trainable parameter gets a gradient from the first token.
+BERT_FAMILY = (
+    *("albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie"),
+    *("mobilebert", "modernbert", "mpnet", "roberta", "roformer", "squeezebert", "xlm-roberta"),
+)
+
+
+def make_text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """
+    Returns an untrained text encoder without the pooling layer, which SurgCLIP does not use.
+
+    Raises:
+        ValueError: it is none of the BERT family.
+    """
+    if config.model_type not in BERT_FAMILY or getattr(config, "is_decoder", False):
+        raise ValueError(
+            f"text_config is of a {config.model_type} model, expected an encoder of the BERT family: "
+            f"{', '.join(BERT_FAMILY)}"
+        )
+    model_class = MODEL_MAPPING[type(config)]
+    config.use_cache = False  # of decoders; with gradient checkpointing it would break the graph with a warning
+    has_pooler = "add_pooling_layer" in inspect.signature(model_class).parameters
+    return model_class._from_config(config, **({"add_pooling_layer": False} if has_pooler else {}))
 
 
 def load_vit(name: str | os.PathLike, num_frames: int) -> tuple[ViTModel, SurgCLIPVisionConfig]:
@@ -45,8 +72,13 @@ def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
 
     Raises:
         OSError: there is none.
-        ValueError: it lacks weights.
+        ValueError: it is none of the BERT family, or lacks weights.
     """
+    model_type = AutoConfig.from_pretrained(name).model_type
+    if model_type not in BERT_FAMILY:
+        raise ValueError(
+            f"{name} is a {model_type} model, expected an encoder of the BERT family: {', '.join(BERT_FAMILY)}"
+        )
     return _load(AutoModel, name)
 
 

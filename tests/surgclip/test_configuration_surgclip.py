@@ -44,6 +44,8 @@ def test_the_layout_is_saved_whatever_the_default(layout, tmp_path):
         ({"num_frames": 0}, "num_frames=0, expected a whole number >= 1"),
         ({"patch_size": -8}, "patch_size=-8, expected a whole number >= 1"),
         ({"drop_path_rate": 1.0}, "drop_path_rate=1.0, expected 0 <= drop_path_rate < 1"),
+        ({"layer_norm_eps": -1.0}, "layer_norm_eps=-1.0, expected 0 <= layer_norm_eps < 1"),
+        ({"initializer_range": -0.1}, "initializer_range=-0.1, expected 0 <= initializer_range"),
         ({"hidden_act": "gelly"}, "hidden_act='gelly', expected one of gelu"),
     ],
 )
@@ -56,7 +58,8 @@ def test_bad_fields_are_named(vision, message):
     "fields, message",
     [
         ({"projection_dim": 0}, "SurgCLIPConfig.projection_dim=0"),
-        ({"temperature_init_value": 0.0}, "SurgCLIPConfig.temperature_init_value=0.0, expected a number > 0"),
+        ({"temperature_init_value": 0.0}, "SurgCLIPConfig.temperature_init_value=0.0, expected a finite number > 0"),
+        ({"temperature_init_value": float("inf")}, "SurgCLIPConfig.temperature_init_value=inf"),
         ({"vision_config": BertConfig()}, "SurgCLIPConfig.vision_config is a BertConfig"),
         ({"vision_config": 3}, "vision_config"),
     ],
@@ -71,8 +74,13 @@ def test_other_text_encoders(tmp_path):
     config.save_pretrained(tmp_path)
     loaded = AutoConfig.from_pretrained(tmp_path).text_config
     assert (loaded.model_type, loaded.hidden_size) == ("distilbert", 24)
-    with pytest.raises(ValueError, match="text_config has model_type='bart!', expected one that transformers knows"):
-        SurgCLIPConfig(text_config={"model_type": "bart!"})
+    for unknown in ("bart!", ["bert"]):
+        with pytest.raises(ValueError, match=r"text_config has model_type=.*, expected one that transformers knows"):
+            SurgCLIPConfig(text_config={"model_type": unknown})
+    with pytest.raises(
+        ValueError, match="vision_config has model_type='timesformer', expected 'surgclip_vision_model'"
+    ):
+        SurgCLIPConfig(vision_config={"model_type": "timesformer"})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoModelForMaskedLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from surglavi_hf import SurgCLIPModel
+from surglavi_hf.surgclip import SurgCLIPVisionModel
 
 from .conftest import LAYOUTS, tiny_config, tiny_inputs
 
@@ -40,6 +41,25 @@ def test_safetensors_only(make_model, tmp_path, layout):
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError, match=r"safetensors"):
         AutoModel.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="use_safetensors=False, but SurgCLIPModel loads nothing else"):
+        AutoModel.from_pretrained(tmp_path, use_safetensors=False)
+
+
+def test_the_video_encoder_alone(make_model, tmp_path, layout):
+    """Saved by itself, or taken out of a folder of the whole."""
+    model, clips = make_model(layout=layout), tiny_inputs()["pixel_values"]
+    model.save_pretrained(tmp_path / "whole")
+    model.vision_encoder.save_pretrained(tmp_path / "alone")
+    with torch.no_grad():
+        expected = model.vision_encoder(clips).pooler_output
+    for encoder in (
+        AutoModel.from_pretrained(tmp_path / "alone"),
+        SurgCLIPVisionModel.from_pretrained(tmp_path / "alone"),
+        SurgCLIPVisionModel.from_pretrained(tmp_path / "whole"),
+    ):
+        assert type(encoder) is SurgCLIPVisionModel
+        with torch.no_grad():
+            assert torch.equal(encoder(clips).pooler_output, expected)
 
 
 def test_missing_weights_are_initialised_as_new_ones(make_model, tmp_path, layout):
@@ -147,6 +167,22 @@ def test_tuples_hold_what_the_dictionary_holds(make_model, layout):
     assert isinstance(values[5], tuple) and torch.equal(features[1], outputs.video_embeds)
 
 
+def test_the_config_of_the_whole_asks_for_outputs(make_model, tmp_path, layout):
+    make_model(layout=layout).save_pretrained(tmp_path)
+    options = {"output_hidden_states": True, "output_attentions": True, "attn_implementation": "eager"}
+    model = AutoModel.from_pretrained(tmp_path, **options)
+    with torch.no_grad():
+        vision, text = model(**tiny_inputs()).vision_model_output, model(**tiny_inputs()).text_model_output
+        chosen = model(**tiny_inputs(), output_hidden_states=[0, -1]).vision_model_output
+    assert len(vision.hidden_states) == 4 and len(vision.attentions) == len(vision.temporal_attentions) == 3
+    assert len(text.hidden_states) == 3 and len(text.attentions) == 2
+    assert [each is None for each in chosen.hidden_states] == [False, True, True, False]
+    model.config.return_dict = False
+    with torch.no_grad():
+        assert isinstance(model(**tiny_inputs()), tuple)
+        assert isinstance(model.get_text_features(tiny_inputs()["input_ids"]), tuple)
+
+
 def test_signature(make_model, layout):
     names = list(inspect.signature(make_model(layout=layout).forward).parameters)
     assert names[:3] == ["pixel_values", "input_ids", "attention_mask"]
@@ -202,9 +238,13 @@ def test_gradient_checkpointing_changes_no_gradient(make_model, layout):
     assert all(torch.allclose(gradients[0][name], gradients[1][name], atol=1e-6) for name in gradients[0])
 
 
-@pytest.mark.parametrize("part", ["vision_encoder", "text_encoder", "whole"])
+@pytest.mark.parametrize("part", ["vision_encoder", "text_encoder", "whole", "checkpointed"])
 def test_compiles_without_graph_breaks(make_model, layout, part):
     model, inputs = make_model(layout=layout), tiny_inputs()
+    if part == "checkpointed":
+        model.config.text_config.attention_probs_dropout_prob = model.config.text_config.hidden_dropout_prob = 0.0
+        model = SurgCLIPModel(model.config).train()
+        model.gradient_checkpointing_enable()
     torch._dynamo.reset()
     if part == "vision_encoder":
         module, inputs = model.vision_encoder, {"pixel_values": inputs["pixel_values"]}

@@ -10,6 +10,7 @@ from transformers import AutoModel
 from benchmarks.released_surgclip import ReleasedSurgCLIP
 from surglavi_hf import SurgCLIPConfig, SurgCLIPModel
 from surglavi_hf.surgclip.convert_surgclip import released_config
+from surglavi_hf.surgclip.pretrained_encoders import BERT_FAMILY
 
 from ..conftest import GOLDEN
 from .conftest import LAYOUTS, tiny_config, tiny_inputs
@@ -125,6 +126,14 @@ def test_every_trainable_parameter_gets_a_gradient(make_model, tmp_path, layout,
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_models_of_single_frames_train_as_a_whole(make_model, layout):
+    model = make_model(layout=layout, num_frames=1)
+    clips = {"pixel_values": tiny_inputs()["pixel_values"][:, :1]}
+    model(**tiny_inputs() | clips, return_loss=True).loss.backward()
+    assert not [name for name, each in model.named_parameters() if each.requires_grad and each.grad is None]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_initial_weights(make_model, layout):
     model = make_model(layout=layout)
     encoder = model.vision_encoder.model
@@ -151,13 +160,15 @@ def test_loss_is_symmetric_info_nce(make_model):
     torch.testing.assert_close(outputs.loss, -(rows.mean() + columns.mean()) / 2)
 
 
-@pytest.mark.parametrize("model_type", ["distilbert", "roberta", "electra", "albert", "squeezebert"])
-def test_other_text_encoders_train_and_reload(model_type, tmp_path):
+@pytest.mark.parametrize("model_type", BERT_FAMILY)
+def test_text_encoders_train_and_reload(model_type, tmp_path):
     text = {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48}
     text |= {"dim": 24, "n_heads": 2, "n_layers": 2, "hidden_dim": 48} if model_type == "distilbert" else {}
+    text |= {"intra_bottleneck_size": 24} if model_type == "mobilebert" else {}
     text |= {"vocab_size": 120, "embedding_size": 24, "max_position_embeddings": 40, "model_type": model_type}
+    text |= {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
     model = SurgCLIPModel(SurgCLIPConfig(vision_config=tiny_config().vision_config, text_config=text))
-    model(**tiny_inputs(), return_loss=True).loss.backward()
+    model.train()(**tiny_inputs(), return_loss=True).loss.backward()
     without = [name for name, each in model.named_parameters() if each.requires_grad and each.grad is None]
     assert not without
     model.save_pretrained(tmp_path)
@@ -165,9 +176,9 @@ def test_other_text_encoders_train_and_reload(model_type, tmp_path):
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("text", [{"model_type": "gpt2"}, {"model_type": "t5"}, {"is_decoder": True}])
+@pytest.mark.parametrize("text", [{"model_type": "gpt2"}, {"model_type": "bart"}, {"is_decoder": True}])
 def test_text_models_that_are_no_encoders(text):
-    with pytest.raises(ValueError, match="expected an encoder of the BERT family"):
+    with pytest.raises(ValueError, match="expected an encoder of the BERT family: albert, bert, "):
         SurgCLIPModel(SurgCLIPConfig(vision_config=tiny_config().vision_config, text_config=text))
 
 
@@ -177,10 +188,19 @@ def test_text_models_that_are_no_encoders(text):
         torch.rand(4, 3, 32, 32),
         torch.rand(2, 3, 4, 32, 32),
         torch.zeros(2, 4, 3, 32, 32, dtype=torch.uint8),
+        torch.rand(0, 4, 3, 32, 32),
+        torch.rand(2, 0, 3, 32, 32),
+        torch.rand(2, 4, 3, 7, 32),
     ],
 )
 def test_wrong_clips(make_model, pixel_values):
     with pytest.raises(ValueError, match=r"expected floating point of shape \(batch_size, num_frames, 3, height"):
+        make_model().get_video_features(pixel_values)
+
+
+@pytest.mark.parametrize("pixel_values", [None, [[1.0]]])
+def test_what_is_no_tensor(make_model, pixel_values):
+    with pytest.raises(ValueError, match=r"pixel_values is a \w+, expected a torch.Tensor"):
         make_model().get_video_features(pixel_values)
 
 

@@ -16,6 +16,8 @@ from transformers import (
     DistilBertModel,
     GPT2Config,
     GPT2Model,
+    SqueezeBertConfig,
+    SqueezeBertModel,
     ViTConfig,
     ViTForImageClassification,
     ViTImageProcessorPil,
@@ -109,7 +111,8 @@ def test_text_encoders(vit, bert, tmp_path):
     DistilBertModel(DistilBertConfig(vocab_size=120, dim=24, n_heads=2, n_layers=1, hidden_dim=48)).save_pretrained(
         tmp_path / "distilbert"
     )
-    for folder in (bert, tmp_path / "mlm", tmp_path / "distilbert"):
+    SqueezeBertModel(SqueezeBertConfig(**BERT, embedding_size=40)).save_pretrained(tmp_path / "squeezebert")
+    for folder in (bert, tmp_path / "mlm", tmp_path / "distilbert", tmp_path / "squeezebert"):
         model = SurgCLIPModel.from_encoders(str(vit), str(folder)).eval()
         text = {name: tiny_inputs()[name] for name in ("input_ids", "attention_mask")}
         with torch.no_grad():
@@ -138,7 +141,7 @@ def test_other_models(vit, bert, tmp_path):
     with pytest.raises(ValueError, match="clip is a clip_vision_model model, expected a ViT"):
         SurgCLIPModel.from_encoders(tmp_path / "clip", bert)
     GPT2Model(GPT2Config(vocab_size=120, n_embd=24, n_layer=1, n_head=2)).save_pretrained(tmp_path / "gpt2")
-    with pytest.raises(ValueError, match="gpt2 model, expected an encoder of the BERT family"):
+    with pytest.raises(ValueError, match="gpt2 is a gpt2 model, expected an encoder of the BERT family"):
         SurgCLIPModel.from_encoders(vit, tmp_path / "gpt2")
     ViTModel(ViTConfig(**VIT | {"image_size": [32, 16]})).save_pretrained(tmp_path / "oblong")
     with pytest.raises(ValueError, match=r"oblong has image_size=.*, expected a square"):
