@@ -10,6 +10,8 @@ import sys
 
 from .cli_options import build_parser
 
+_HUB = "aleperez24/SurgCLIP"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status, 1 with one line on standard error where it failed."""
@@ -17,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     further: list[str] = []
     if arguments[:1] == ["tree"]:
         arguments = _dashed_video_last(arguments)
+    elif arguments[:1] == ["convert"] and "--from-hub" in arguments:
+        arguments = ["convert", _HUB, *arguments[1:]]  # which stands where CHECKPOINT does
     elif arguments[:1] == ["download"] and "--" in arguments:
         place = arguments.index("--")
         arguments, further = arguments[:place], arguments[place + 1 :]
@@ -78,8 +82,6 @@ def _tree(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    if bool(options.checkpoint) == options.from_hub:
-        raise ValueError("name either a CHECKPOINT or --from-hub")
     if options.revision and not options.from_hub:
         raise ValueError("--revision is of the Hub; add --from-hub, or leave it out")
     from .surgclip import convert_surgclip_checkpoint, download_surgclip_checkpoint
@@ -87,7 +89,7 @@ def _convert(options: argparse.Namespace) -> int:
     checkpoint, revision = options.checkpoint, None
     if options.from_hub:
         checkpoint, revision = download_surgclip_checkpoint(options.revision or "main")
-        print(f"aleperez24/SurgCLIP at revision {revision}")
+        print(f"{_HUB} at revision {revision}")
     tokenizer = {"tokenizer": options.tokenizer} if options.tokenizer else {}
     folder = convert_surgclip_checkpoint(checkpoint, options.output, revision=revision, **tokenizer)
     print(f"{folder}: load it with AutoModel.from_pretrained and AutoProcessor.from_pretrained")

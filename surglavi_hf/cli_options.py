@@ -54,9 +54,10 @@ def _add_convert(commands: Any) -> None:
         description="Reads released SurgCLIP-B weights, runs no code of theirs, and writes OUT: config, safetensors, "
         "video processor, tokenizer, model code and a card. Refuses, and writes nothing, where a weight is missing, "
         "unknown, of another shape or not finite.",
+        usage="surglavi convert [-h] (CHECKPOINT | --from-hub [--revision COMMIT]) OUT [--tokenizer DIR]",
         epilog="example: surglavi convert surgclip_beta.pth surgclip-beta",
     )
-    convert.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="for example surgclip_beta.pth")
+    convert.add_argument("checkpoint", metavar="CHECKPOINT", help="for example surgclip_beta.pth")
     convert.add_argument("output", metavar="OUT", help="new or empty folder")
     convert.add_argument("--from-hub", action="store_true", help="download the checkpoint from aleperez24/SurgCLIP")
     convert.add_argument(

@@ -44,10 +44,8 @@ def test_help_has_an_example(command, example, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["out"], "name either a CHECKPOINT or --from-hub"),
-        (["x.pth", "out", "--from-hub"], "name either a CHECKPOINT or --from-hub"),
         (["x.pth", "out", "--revision", "main"], "--revision is of the Hub; add --from-hub"),
-        (["x.pth", "out"], "no checkpoint at x.pth; download surgclip_beta.pth"),
+        (["x.pth", "--tokenizer", "t", "out"], "no checkpoint at x.pth; download surgclip_beta.pth"),
         (["text.pth", "out"], "text.pth cannot be read as plain weights"),
     ],
 )
@@ -74,6 +72,7 @@ def test_the_examples_work(corpus, tmp_path, monkeypatch, capsys):
     "arguments",
     [
         *([], ["dmeo"], ["demo"], ["demo", "--output", "x", "--seed", "-1"], ["check"], ["tree"]),
+        *(["convert"], ["convert", "out"], ["convert", "--from-hub"], ["convert", "x.pth", "out", "--from-hub"]),
         *(["download"], ["adopt", "x"], ["frames"], ["frames", "--data-dir", "x", "--fps", "fast"]),
         *(["download", "--data-dir", "x", *wrong] for wrong in (["--shard", "3/2"], ["--shard", "1"])),
         *(["download", "--data-dir", "x", *wrong] for wrong in (["--limit", "0"], ["--limit", "-1"])),

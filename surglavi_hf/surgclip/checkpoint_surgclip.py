@@ -12,6 +12,7 @@ HUB_FILE = "surgclip_beta.pth"
 
 _LEVELS = ("model", "state_dict")  # training scripts put the weights one level down
 _WRAPPERS = ("module", "_orig_mod")  # of DistributedDataParallel and torch.compile
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _UNUSED = re.compile(r"text_encoder\.embeddings\.position_ids|itm_head\..*")
 
 
@@ -37,7 +38,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     are taken away; `itm_head` and `position_ids`, which the model does not have, are left out.
 
     Raises:
-        ValueError: it is no state dictionary of plain tensors, or one of them holds NaN or infinity.
+        ValueError: it is no state dictionary of tensors, or needs code to be read.
     """
     found = _load(path)
     for level in (*_LEVELS, *_LEVELS):  # in either order
@@ -52,8 +53,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         if _UNUSED.fullmatch(released):
             continue
         if released in state_dict:
-            raise ValueError(f"{path} holds {released} twice, expected each parameter once")
-        _check_values(path, name, tensor)
+            raise ValueError(f"{path} holds {released!r} twice, expected each parameter once")
         state_dict[released] = tensor
     return state_dict
 
@@ -66,7 +66,7 @@ def check_names_and_shapes(path: Path, found: dict[str, torch.Tensor], expected:
         ValueError: parameters are missing, unknown or of another shape. The message names the first three.
     """
     problems = [f"no {name}" for name in expected if name not in found]
-    problems += [f"unknown {name}" for name in found if name not in expected]
+    problems += [f"unknown {name!r}" for name in found if name not in expected]
     problems += [
         f"{name} of shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in expected.items()
@@ -79,25 +79,31 @@ def check_names_and_shapes(path: Path, found: dict[str, torch.Tensor], expected:
         )
 
 
+def check_values(path: Path, state_dict: dict[str, torch.Tensor]) -> None:
+    """
+    Looks at every weight. Shapes come first: a small file can claim a tensor that no memory holds.
+
+    Raises:
+        ValueError: one is not of plain floating point, or holds NaN or infinity.
+    """
+    for name, tensor in state_dict.items():
+        if tensor.dtype not in _DTYPES or tensor.layout != torch.strided or tensor.is_meta:
+            raise ValueError(f"{path} holds {name} as {tensor.dtype}, {tensor.layout}, expected plain floating point")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{path} holds NaN or infinity in {name}, expected finite weights; download it again")
+
+
 def _load(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and torch each raise their own
-        text = str(error)
-        if needed := re.search(r"GLOBAL (\S+)", text):
+    except Exception as error:  # pickle, zip and torch each raise their own, and torch advises to run the code
+        if needed := re.search(r"GLOBAL (\S+)", str(error)):
             reason = f"it needs {needed[1]}, and no code that a checkpoint names is run; save its tensors alone"
         else:
-            reason = f"{type(error).__name__}: {(text.splitlines() or ['no message'])[0]}; download it again"
+            reason = f"it is cut short, holds more than tensors, or is no file of torch.save ({type(error).__name__})"
         raise ValueError(f"{path} cannot be read as plain weights: {reason}") from error
 
 
 def _released_name(name: str) -> str:
     name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
     return re.sub(r"^text_encoder\.bert\.", "text_encoder.", name)
-
-
-def _check_values(path: Path, name: str, tensor: torch.Tensor) -> None:
-    if not tensor.is_floating_point() or tensor.layout != torch.strided:
-        raise ValueError(f"{path} holds {name} as {tensor.dtype} ({tensor.layout}), expected floating point")
-    if not tensor.isfinite().all():
-        raise ValueError(f"{path} holds NaN or infinity in {name}, expected finite weights; download it again")

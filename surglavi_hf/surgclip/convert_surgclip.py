@@ -11,7 +11,7 @@ from string import Template
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from .checkpoint_surgclip import HUB_MODEL, check_names_and_shapes, read_state_dict
+from .checkpoint_surgclip import HUB_MODEL, check_names_and_shapes, check_values, read_state_dict
 from .configuration_surgclip import SurgCLIPConfig
 from .modeling_surgclip import SurgCLIPModel
 from .processing_surgclip import SurgCLIPProcessor
@@ -47,7 +47,7 @@ def convert_surgclip_checkpoint(
         ValueError: the file is no such state dictionary, a parameter is missing, unknown, of another shape or not
             finite, or the tokenizer has another vocabulary. Nothing is written then.
     """
-    checkpoint_path, output_dir = Path(checkpoint_path), Path(output_dir)
+    checkpoint_path, output_dir = Path(checkpoint_path), Path(output_dir).resolve()
     if config is not None and config.vision_config.layout != "released":
         raise ValueError(
             f"vision_config.layout={config.vision_config.layout!r}, but released weights need layout='released'"
@@ -56,12 +56,17 @@ def convert_surgclip_checkpoint(
         raise FileNotFoundError(f"no checkpoint at {checkpoint_path}; download surgclip_beta.pth of {HUB_MODEL}")
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise FileExistsError(f"{output_dir} is not empty; name a new folder, or empty this one")
+    if output_dir == Path.cwd():
+        raise FileExistsError(f"{output_dir} is the working directory; name a new folder")
     state_dict = read_state_dict(checkpoint_path)
     config = config or released_config(any(".temporal_attn." in name for name in state_dict))
     with torch.device("meta"):
         expected = SurgCLIPModel(config).state_dict()
     check_names_and_shapes(checkpoint_path, state_dict, expected)
+    check_values(checkpoint_path, state_dict)
     processor = _processor(config, tokenizer)
+    # Copies, since names may share memory in a checkpoint, which safetensors refuses.
+    state_dict = {name: tensor.to(torch.float32, copy=True).contiguous() for name, tensor in state_dict.items()}
     model = SurgCLIPModel.from_pretrained(None, config=config, state_dict=state_dict, dtype=torch.float32)
 
     output_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -70,8 +75,10 @@ def convert_surgclip_checkpoint(
         model.save_pretrained(beside)
         processor.save_pretrained(beside)
         (beside / "README.md").write_text(_card(checkpoint_path, model, revision), encoding="utf-8")
-        beside.chmod(0o755)  # mkdtemp's 0o700 would shut others out, as would safetensors' 0o600
-        (beside / "model.safetensors").chmod(0o644)
+        # mkdtemp and safetensors shut others out, whatever the user's mask.
+        mode = (beside / "README.md").stat().st_mode & 0o666
+        (beside / "model.safetensors").chmod(mode)
+        beside.chmod(mode | (mode & 0o444) >> 2)
         beside.rename(output_dir)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -106,7 +113,8 @@ def _card(checkpoint_path: Path, model: SurgCLIPModel, revision: str | None) -> 
     config = model.config.vision_config
     return Template(Path(__file__).with_name("released_card.md").read_text(encoding="utf-8")).substitute(
         model=HUB_MODEL,
-        source=f"`{checkpoint_path.name}`" + (f" of commit `{revision}`" if revision else ""),
+        source=f"`{checkpoint_path.name}`" + (f" of {HUB_MODEL} at commit `{revision}`" if revision else ""),
+        checked="" if revision else f" It was a local file; whether it is that of {HUB_MODEL} was not checked.",
         sha256=digest.hexdigest(),
         parameters=f"{model.num_parameters():,}",
         num_frames=config.num_frames,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 
 import pytest
 import torch
@@ -69,8 +70,50 @@ def test_card(tmp_path):
     folder = convert(CHECKPOINT, tmp_path / "model", revision="0123abc")
     card = ModelCard.load(folder / "README.md")
     assert card.data.base_model == "aleperez24/SurgCLIP" and card.data.library_name == "transformers"
-    assert "`surgclip_tiny.pth` of commit `0123abc`" in card.text and "$" not in card.content
-    assert "4 frames, resized to 32 × 32" in card.text
+    assert "`surgclip_tiny.pth` of aleperez24/SurgCLIP at commit `0123abc`" in card.text and "$" not in card.content
+    assert "4 frames, resized to 32 × 32" in card.text and "was not checked" not in card.text
+
+
+def test_card_of_a_local_file(released_folder):
+    text = (released_folder / "README.md").read_text()
+    assert (
+        "Converted from `surgclip_tiny.pth`, " in text and "whether it is that of aleperez24/SurgCLIP was not" in text
+    )
+
+
+def test_names_that_share_memory(tmp_path):
+    state = torch.load(CHECKPOINT, weights_only=True)
+    block = "vision_encoder.model.blocks.0"
+    state[f"{block}.temporal_attn.qkv.weight"] = state[f"{block}.attn.qkv.weight"]
+    torch.save(state, tmp_path / "shared.pth")
+    assert same_bytes(state, load_file(convert(tmp_path / "shared.pth", tmp_path / "model") / "model.safetensors"))
+
+
+def test_a_small_file_that_claims_much_memory(tmp_path):
+    state = torch.load(CHECKPOINT, weights_only=True)
+    torch.save(state | {"vision_proj.bias": torch.zeros(1).expand(10**13)}, tmp_path / "bomb.pth")
+    with pytest.raises(ValueError, match=r"vision_proj.bias of shape \(10000000000000,\) instead of \(24,\)"):
+        convert(tmp_path / "bomb.pth", tmp_path / "model")
+
+
+def test_the_users_mask_is_kept(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        folder = convert(CHECKPOINT, tmp_path / "model")
+    finally:
+        os.umask(mask)
+    assert folder.stat().st_mode & 0o777 == 0o750
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
+
+
+def test_links_and_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    assert convert(CHECKPOINT, tmp_path / "link") == tmp_path / "empty"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(FileExistsError, match="is the working directory; name a new folder"):
+        convert(CHECKPOINT, ".")
 
 
 def test_a_checkpoint_without_attention_over_time(tmp_path):
@@ -92,7 +135,7 @@ def test_refused_with_a_reason_and_nothing_written(tmp_path, kind):
     name = "vision_encoder.model.blocks.1.attn.qkv.weight"
     if kind == "missing":
         state["tempx"] = state.pop("temp")
-        message = r"checkpoint.pth does not fit the config: no temp; unknown tempx"
+        message = r"checkpoint.pth does not fit the config: no temp; unknown 'tempx'"
     elif kind == "shape":
         state["vision_proj.bias"] = torch.zeros(3)
         message = r"checkpoint.pth .* vision_proj.bias of shape \(3,\) instead of \(24,\)"
