@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`pipeline("zero-shot-video-classification", model=…)`."""
 
+import os
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch.utils.data import Dataset
 from transformers.pipelines import Pipeline
 from transformers.video_utils import load_video
 
-from .video_inputs import middle_indices, split_clips
+from .video_inputs import is_clip, middle_indices, split_clips
 
 _TEXTS_AT_ONCE = 256
 
@@ -35,8 +36,11 @@ class ZeroShotVideoClassificationPipeline(Pipeline):
     _load_video_processor = False
     _load_feature_extractor = False
 
+    _given = {"candidate_labels": None, "hypothesis_template": "{}"}  # unless the caller gives others
+
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self._given = {name: kwargs.get(name, default) for name, default in self._given.items()}
         self.feature_extractor = self.processor.video_processor  # for which transformers puts clips into batches
 
     def __call__(self, videos: Any, candidate_labels: list[str] | None = None, **kwargs: Any) -> Any:
@@ -55,30 +59,32 @@ class ZeroShotVideoClassificationPipeline(Pipeline):
             are the softmax of the cosines divided by `temp`.
 
         Raises:
-            ValueError: there are no labels, a label is no text, or the template has no `{}`.
+            FileNotFoundError: there is no such video.
+            ValueError: there are no labels, a label is no text, the template has no `{}`, or a video is no clip.
         """
         if candidate_labels is not None:
             kwargs["candidate_labels"] = candidate_labels
-        elif "text_embeds" not in self._forward_params:
+        elif self._given["candidate_labels"] is None:
             raise ValueError("candidate_labels is missing, expected a list of labels")
         if isinstance(videos, Dataset) or hasattr(videos, "__next__"):
             return super().__call__(videos, **kwargs)
-        clips = split_clips(videos)
-        results = super().__call__(clips, **kwargs)
-        single = len(clips) == 1 and clips[0] is videos
-        return results[0] if single else results
+        results = super().__call__(split_clips(videos), **kwargs)
+        return results[0] if is_clip(videos) else results
 
-    def _sanitize_parameters(self, candidate_labels=None, hypothesis_template="{}", **unknown):
-        if unknown:
-            raise TypeError(f"{type(self).__name__} got an unexpected argument {next(iter(unknown))!r}")
-        if candidate_labels is None:
+    def _sanitize_parameters(self, **given):
+        if unknown := given.keys() - self._given.keys():
+            raise TypeError(f"{type(self).__name__} got an unexpected argument {min(unknown)!r}")
+        if not given:
             return {}, {}, {}
-        labels = [candidate_labels] if isinstance(candidate_labels, str) else list(candidate_labels)
-        if "{}" not in hypothesis_template:
-            raise ValueError(f"hypothesis_template={hypothesis_template!r} has no {{}}, where the label goes")
+        labels, template = (self._given | given).values()
+        if not isinstance(template, str) or "{}" not in template:
+            raise ValueError(f"hypothesis_template={template!r} has no {{}}, where the label goes")
+        if labels is None:
+            return {}, {}, {}
+        labels = [labels] if isinstance(labels, str) else list(labels)
         if not labels or not all(isinstance(label, str) for label in labels):
-            raise ValueError(f"candidate_labels={candidate_labels!r}, expected a list of labels")
-        text_embeds = self._embed([hypothesis_template.replace("{}", label) for label in labels])
+            raise ValueError(f"candidate_labels={labels!r}, expected a list of labels")
+        text_embeds = self._embed([template.replace("{}", label) for label in labels])
         return {}, {"text_embeds": text_embeds}, {"candidate_labels": labels}
 
     @torch.inference_mode()
@@ -86,25 +92,32 @@ class ZeroShotVideoClassificationPipeline(Pipeline):
         parts = []
         for start in range(0, len(prompts), _TEXTS_AT_ONCE):
             inputs = self.processor(text=prompts[start : start + _TEXTS_AT_ONCE]).to(self.device)
-            parts.append(self.model.get_text_features(**inputs).pooler_output)
+            parts.append(self.model.get_text_features(**inputs, return_dict=True).pooler_output)
         return torch.cat(parts)
 
     def preprocess(self, video):
-        if isinstance(video, str):
-            num_frames = self.processor.video_processor.num_frames
+        if isinstance(video, (str, os.PathLike)):
+            path, num_frames = os.fspath(video), self.processor.video_processor.num_frames
+            if not path.startswith(("http://", "https://")) and not os.path.isfile(path):
+                raise FileNotFoundError(f"no video at {path}")
             video, _ = load_video(
-                video, sample_indices_fn=lambda metadata: middle_indices(metadata.total_num_frames, num_frames)
+                path, sample_indices_fn=lambda metadata: middle_indices(metadata.total_num_frames, num_frames)
             )
         return self.processor(videos=[video])
 
     def _forward(self, model_inputs, text_embeds):
-        video_embeds = self.model.get_video_features(**model_inputs).pooler_output
-        return {"logits": video_embeds @ text_embeds.to(video_embeds.device).T / self.model.temp}
+        video_embeds = self.model.get_video_features(**model_inputs, return_dict=True).pooler_output
+        return {"logits": video_embeds @ text_embeds.to(video_embeds).T / self.model.temp}
 
     def postprocess(self, model_outputs, candidate_labels):
         scores = model_outputs["logits"][0].float().softmax(dim=-1).tolist()
         ranked = sorted(zip(scores, candidate_labels, strict=True), key=lambda each: -each[0])
         return [{"score": score, "label": label} for score, label in ranked]
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Saves model and processor, from which [`transformers.pipeline`] makes the pipeline again."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
 
 
 __all__ = ["ZeroShotVideoClassificationPipeline"]

@@ -72,7 +72,9 @@ def test_paths(classifier, tmp_path, write_video):
     found = classifier(str(path), LABELS)
     assert [each["label"] for each in found] == [each["label"] for each in expected]
     assert all(one["score"] == pytest.approx(two["score"], abs=0.02) for one, two in zip(found, expected, strict=True))
-    assert len(classifier([str(path), str(path)], LABELS)) == 2
+    assert len(classifier([str(path), path], LABELS)) == 2 and same(classifier(path, LABELS), found)
+    with pytest.raises(FileNotFoundError, match=r"no video at .*gone\.mp4"):
+        classifier(tmp_path / "gone.mp4", LABELS)
 
 
 def test_template(classifier):
@@ -82,10 +84,37 @@ def test_template(classifier):
     assert found[0]["score"] == pytest.approx(max(scores.values()), abs=1e-5)
 
 
-def test_half_precision(released_folder):
-    classifier = pipeline(TASK, model=str(released_folder), dtype=torch.bfloat16)
-    result = classifier([clip(0), clip(1)], LABELS, batch_size=2)
-    assert sum(each["score"] for each in result[0]) == pytest.approx(1, abs=1e-5)
+def test_template_and_labels_need_not_come_together(released_folder, classifier):
+    expected, template = classifier(clip(0), ["the cystic duct", "the aid duct"]), "the {} duct"
+    labels = ["cystic", "aid"]
+    for given, called in (
+        ({"hypothesis_template": template}, {"candidate_labels": labels}),
+        ({"candidate_labels": labels}, {"hypothesis_template": template}),
+        ({"candidate_labels": labels, "hypothesis_template": template}, {}),
+        ({"candidate_labels": ["other"], "hypothesis_template": template}, {"candidate_labels": labels}),
+    ):
+        found = pipeline(TASK, model=str(released_folder), **given)(clip(0), **called)
+        assert [each["score"] for each in found] == [pytest.approx(each["score"], abs=1e-5) for each in expected]
+    with pytest.raises(ValueError, match=r"has no \{\}"):
+        pipeline(TASK, model=str(released_folder), hypothesis_template="duct")
+
+
+def test_saved_and_made_again(released_folder, tmp_path):
+    classifier = pipeline(TASK, model=str(released_folder))
+    classifier.processor.text_preprocess = False
+    expected = classifier(clip(0), ["The surgeon clips", "Aid"])
+    classifier.save_pretrained(tmp_path)
+    again = pipeline(TASK, model=str(tmp_path))
+    assert again.processor.text_preprocess is False and same(again(clip(0), ["The surgeon clips", "Aid"]), expected)
+
+
+def test_half_precision(released_folder, classifier):
+    expected = {each["label"]: each["score"] for each in classifier(clip(0), LABELS)}
+    half = pipeline(TASK, model=str(released_folder), dtype=torch.bfloat16)([clip(0), clip(1)], LABELS, batch_size=2)
+    later = pipeline(TASK, model=str(released_folder), candidate_labels=LABELS)
+    later.model.to(torch.bfloat16)
+    for result in (half[0], later(clip(0))):
+        assert {each["label"]: each["score"] for each in result} == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize(
