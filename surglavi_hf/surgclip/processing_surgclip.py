@@ -4,9 +4,10 @@
 import copy
 import os
 import re
+from collections.abc import Iterable, Mapping
 
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.processing_utils import ProcessorMixin
@@ -41,10 +42,12 @@ class SurgCLIPProcessor(ProcessorMixin):
             weights, so that both are always treated alike.
 
     Raises:
-        ValueError: the tokenizer has no CLS token.
+        ValueError: the tokenizer has no CLS token, or `text_preprocess` is not a bool.
     """
 
     def __init__(self, video_processor, tokenizer: PreTrainedTokenizerFast, text_preprocess: bool = True, **kwargs):
+        if not isinstance(text_preprocess, bool):
+            raise ValueError(f"text_preprocess={text_preprocess!r}, expected True or False")
         self.text_preprocess = text_preprocess
         super().__init__(video_processor, _without_sep(tokenizer), **kwargs)
 
@@ -62,15 +65,14 @@ class SurgCLIPProcessor(ProcessorMixin):
 
         Raises:
             OSError: there is no such folder or Hub id.
-            ValueError: the ViT's images are not square, or the tokenizer has no CLS token.
+            ValueError: the tokenizer has no CLS token.
         """
+        size = AutoConfig.from_pretrained(vision).image_size
+        height, width = (size, size) if isinstance(size, int) else size
         settings, _ = ImageProcessingMixin.get_image_processor_dict(vision)
-        size = settings.get("size", 224)
-        if isinstance(size, dict):
-            size = size.get("shortest_edge") or size.get("height")
         statistics = {name: settings[name] for name in ("image_mean", "image_std") if name in settings}
         video_processor = SurgCLIPVideoProcessor(
-            size={"height": size, "width": size}, num_frames=num_frames, **statistics
+            size={"height": height, "width": width}, num_frames=num_frames, **statistics
         )
         return cls(video_processor, AutoTokenizer.from_pretrained(text))
 
@@ -81,7 +83,7 @@ class SurgCLIPProcessor(ProcessorMixin):
         return_tensors: str = "pt",
         padding: bool | str = True,
         truncation: bool = True,
-        max_length: int = MAX_TEXT_LENGTH,
+        max_length: int | None = None,
         **videos_kwargs,
     ) -> BatchFeature:
         """
@@ -92,7 +94,7 @@ class SurgCLIPProcessor(ProcessorMixin):
             text: A caption or a list of captions.
             return_tensors: `"pt"` or `"np"`.
             padding, truncation, max_length: As in any tokenizer; by default padded to the longest caption and cut to
-                77 tokens, as SurgCLIP was trained.
+                the tokenizer's `model_max_length`, 77 as SurgCLIP was trained.
             videos_kwargs: Further arguments of [`SurgCLIPVideoProcessor.preprocess`], such as `num_frames`.
 
         Returns:
@@ -100,8 +102,11 @@ class SurgCLIPProcessor(ProcessorMixin):
             and `attention_mask` of shape `(num_texts, sequence_length)` where text was given.
 
         Raises:
+            TypeError: an unknown argument.
             ValueError: neither videos nor text, a video that is none, or a caption that is none.
         """
+        if videos is None and videos_kwargs:
+            raise TypeError(f"SurgCLIPProcessor got {min(videos_kwargs)!r} without videos, expected no such argument")
         if videos is None and text is None:
             raise ValueError("SurgCLIPProcessor got neither videos nor text, expected at least one of them")
         inputs = {}
@@ -120,10 +125,10 @@ class SurgCLIPProcessor(ProcessorMixin):
         return BatchFeature(inputs)
 
     def _captions(self, text: str | list[str]) -> list[str]:
-        captions = [text] if isinstance(text, str) else list(text)
+        captions = [text] if isinstance(text, str) or not isinstance(text, Iterable) else list(text)
         wrong = [caption for caption in captions if not isinstance(caption, str)]
-        if wrong or not captions:
-            found = f"{wrong[0]!r} among the captions" if wrong else "an empty list"
+        if wrong or not captions or isinstance(text, Mapping):
+            found = f"{wrong[0]!r}" if wrong else f"{text!r}"
             raise ValueError(f"text has {found}, expected a caption or a list of captions")
         return [clean_caption(caption) for caption in captions] if self.text_preprocess else captions
 
@@ -140,7 +145,7 @@ class SurgCLIPProcessor(ProcessorMixin):
 
 def _without_sep(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     """A tokenizer of the same wordpieces that writes the CLS token and them, at most 77."""
-    if tokenizer.cls_token is None:
+    if getattr(tokenizer, "cls_token", None) is None:
         raise ValueError(f"{type(tokenizer).__name__} has no CLS token, expected a tokenizer of the BERT family")
     backend = copy.deepcopy(tokenizer.backend_tokenizer)
     backend.post_processor = TemplateProcessing(
@@ -149,7 +154,7 @@ def _without_sep(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     # Not a BertTokenizer, which writes [SEP] again whenever it is loaded, whatever was saved.
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        model_max_length=MAX_TEXT_LENGTH,
+        model_max_length=min(MAX_TEXT_LENGTH, tokenizer.model_max_length),
         model_input_names=["input_ids", "attention_mask"],
         **tokenizer.special_tokens_map,
     )

@@ -1,28 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be called a clip, made into one tensor of frames."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+_TOLERANCE = 1e-3  # what another library's resizing adds
 _REMEDY = 'pass input_data_format="channels_first" or "channels_last"'
+
+
+def is_clip(videos: Any) -> bool:
+    """Whether this is one clip rather than a batch: a tensor or array of five axes, or a list or column of clips."""
+    if isinstance(videos, (torch.Tensor, np.ndarray)):
+        return videos.ndim != 5
+    if not isinstance(videos, Sequence) or isinstance(videos, str) or hasattr(videos, "frames"):
+        return True
+    return len(videos) > 0 and _is_frame(videos[0])
 
 
 def split_clips(videos: Any) -> list[Any]:
     """
-    Returns the clips of one clip or a batch: a tensor or array of five axes and a list of clips are batches.
+    Returns the clips of one clip or a batch.
 
     Raises:
-        ValueError: the list is empty.
+        ValueError: the batch is empty.
     """
-    if isinstance(videos, (torch.Tensor, np.ndarray)) and videos.ndim == 5:
-        return list(videos)
-    if not isinstance(videos, (list, tuple)) or (videos and _is_frame(videos[0])):
-        return [videos]
-    if not videos:
+    clips = [videos] if is_clip(videos) else list(videos)
+    if not clips:
         raise ValueError("videos is an empty list, expected a clip or a list of clips")
-    return list(videos)
+    return clips
 
 
 def middle_indices(length: int, num_frames: int) -> list[int]:
@@ -49,7 +57,10 @@ def read_frames(video: Any, num_frames: int, sample: bool, input_data_format: st
     """
     if hasattr(video, "frames"):
         frames = video.frames(num_frames)
-        frames = _tensor(frames) if isinstance(frames, np.ndarray) else frames
+        _check(frames)
+        if len(frames) != num_frames:
+            raise ValueError(f"{_describe(video)} gave {len(frames)} frames, asked for {num_frames}")
+        frames = _stack(frames)
     else:
         _check(video)
         if sample:
@@ -105,8 +116,6 @@ def _channels_first(frames: torch.Tensor, input_data_format: str | None) -> torc
     axes = {"channels_first": 1, "channels_last": 3}
     if input_data_format not in (None, *axes):
         raise ValueError(f"input_data_format={input_data_format!r}, expected 'channels_first' or 'channels_last'")
-    if not isinstance(frames, torch.Tensor) or frames.ndim != 4:
-        raise ValueError(f"frames are {_describe(frames)}, expected shape (num_frames, 3, height, width)")
     allowed = axes if input_data_format is None else {input_data_format: axes[input_data_format]}
     found = [axis for axis in allowed.values() if frames.shape[axis] == 3]
     if len(found) == 2:
@@ -126,11 +135,11 @@ def _values(frames: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"video is {_describe(frames)}, expected uint8, or floating point from 0 to 1")
     frames = frames.float()
     least, most = (value.item() for value in frames.aminmax())
-    if not (least >= 0 and most <= 1):  # nor is NaN
+    if not (least >= -_TOLERANCE and most <= 1 + _TOLERANCE):  # nor is NaN
         raise ValueError(
             f"video has values from {least:.4g} to {most:.4g}, expected 0 to 1; pass uint8 frames as they were decoded"
         )
-    return frames
+    return frames.clamp(0, 1)
 
 
-__all__ = ["middle_indices", "read_frames", "split_clips"]
+__all__ = ["is_clip", "middle_indices", "read_frames", "split_clips"]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Video processor of SurgCLIP, in plain torch: needs no torchvision."""
 
+from numbers import Integral
+
 import torch
 from torch.nn import functional as F
 from transformers.feature_extraction_utils import BatchFeature
@@ -22,7 +24,7 @@ class SurgCLIPVideoProcessor(VideoProcessorMixin):
         image_mean, image_std: One number a channel, of values in [0, 1].
 
     Raises:
-        ValueError: `size` or `num_frames` is none.
+        ValueError: `size`, `num_frames`, `image_mean` or `image_std` is none.
     """
 
     model_input_names = ["pixel_values"]
@@ -37,9 +39,12 @@ class SurgCLIPVideoProcessor(VideoProcessorMixin):
         size = self.size
         if not isinstance(size, dict) or set(size) != {"height", "width"} or not all(map(_is_count, size.values())):
             raise ValueError(f'size={size!r}, expected {{"height": int, "width": int}} in pixels')
-        _check_count(self.num_frames)
+        for name, values in (("image_mean", self.image_mean), ("image_std", self.image_std)):
+            numbers = isinstance(values, (list, tuple)) and all(isinstance(value, (int, float)) for value in values)
+            if not numbers or len(values) != 3 or (name == "image_std" and min(values) <= 0):
+                raise ValueError(f"{name}={values!r}, expected three numbers, those of image_std > 0")
         # Saved even where they are the defaults, and not shared with the class.
-        self.size, self.num_frames, self.do_sample_frames = dict(size), self.num_frames, self.do_sample_frames
+        self.size, self.num_frames, self.do_sample_frames = dict(size), _count(self.num_frames), self.do_sample_frames
         self.image_mean, self.image_std = list(self.image_mean), list(self.image_std)
 
     def preprocess(
@@ -65,7 +70,7 @@ class SurgCLIPVideoProcessor(VideoProcessorMixin):
         Raises:
             ValueError: a video is no such clip, or the clips of the batch differ in number of frames.
         """
-        num_frames = self.num_frames if num_frames is None else _check_count(num_frames)
+        num_frames = self.num_frames if num_frames is None else _count(num_frames)
         sample = self.do_sample_frames if do_sample_frames is None else do_sample_frames
         frames = [read_frames(video, num_frames, sample, input_data_format) for video in split_clips(videos)]
         clips = [self._normalize(self._resize(each)) for each in frames]
@@ -94,13 +99,13 @@ class SurgCLIPVideoProcessor(VideoProcessorMixin):
 
 
 def _is_count(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
-def _check_count(num_frames: int) -> int:
+def _count(num_frames: int) -> int:
     if not _is_count(num_frames):
         raise ValueError(f"num_frames={num_frames!r}, expected a whole number >= 1")
-    return num_frames
+    return int(num_frames)
 
 
 SurgCLIPVideoProcessor.register_for_auto_class()

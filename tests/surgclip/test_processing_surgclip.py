@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast, RobertaTokenizer
 
 from surglavi_hf import SurgCLIPProcessor, SurgCLIPVideoProcessor
@@ -92,11 +93,34 @@ def test_arguments_for_videos(processor):
     clip = torch.zeros(9, 16, 3, 3, dtype=torch.uint8)
     inputs = processor(videos=clip, num_frames=5, input_data_format="channels_last")
     assert inputs["pixel_values"].shape == (1, 5, 3, 16, 16)
-    with pytest.raises(TypeError, match="number_of_frames"):
-        processor(videos=clip, number_of_frames=5)
+    for given in ({"videos": clip}, {"text": "duct"}):
+        with pytest.raises(TypeError, match="number_of_frames"):
+            processor(**given, number_of_frames=5)
 
 
-@pytest.mark.parametrize("text, found", [(["duct", None], "None among"), ([], "an empty list"), ([3], "3 among")])
+def test_columns_of_a_dataset(processor):
+    clips = [torch.zeros(3, 16, 16, 3, dtype=torch.uint8).numpy().tolist()] * 2
+    dataset = Dataset.from_dict({"caption": ["duct", "the duct"], "clip": clips}).with_format("torch")
+    inputs = processor(videos=[clip.byte() for clip in dataset["clip"]], text=dataset["caption"])
+    assert inputs["pixel_values"].shape == (2, 3, 3, 16, 16) and inputs["input_ids"].shape == (2, 3)
+
+
+def test_a_tokenizer_of_fewer_tokens():
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 12
+    processor = SurgCLIPProcessor(SurgCLIPVideoProcessor(), tokenizer)
+    assert processor(text="duct " * 20)["input_ids"].shape == (1, 12)
+
+
+@pytest.mark.parametrize("text_preprocess", ["false", 0, None])
+def test_cleaning_is_a_bool(text_preprocess):
+    with pytest.raises(ValueError, match=r"text_preprocess=.*, expected True or False"):
+        SurgCLIPProcessor(SurgCLIPVideoProcessor(), make_tokenizer(), text_preprocess=text_preprocess)
+
+
+@pytest.mark.parametrize(
+    "text, found", [(["duct", None], "None"), ([], r"\[\]"), ([3], "3"), (3, "3"), ({"a": 1}, "{'a': 1}")]
+)
 def test_what_is_no_caption(processor, text, found):
     with pytest.raises(ValueError, match=f"text has {found}"):
         processor(text=text)

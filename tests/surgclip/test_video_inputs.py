@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +17,13 @@ IMAGES = [Image.fromarray(frame.numpy()) for frame in LAST]
 
 
 class Video:
+    """A clip whose frames come as `given`."""
+
+    def __init__(self, given=CLIP):
+        self.given = given
+
     def frames(self, num_frames):
-        return CLIP[:num_frames]
+        return self.given[:num_frames]
 
 
 def forms() -> dict:
@@ -33,6 +41,7 @@ def forms() -> dict:
         "list of tensors": list(CLIP),
         "tuple of arrays": tuple(LAST.numpy()),
         "object": Video(),
+        "object with images": Video(IMAGES),
     }
 
 
@@ -108,6 +117,37 @@ def test_channels_that_may_be_first_or_last():
 def test_what_is_no_clip(video, message):
     with pytest.raises(ValueError, match=message):
         read_frames(video, 5, sample=True)
+
+
+def test_an_object_with_frames_is_one_clip_even_if_it_is_a_tuple():
+    class Row(NamedTuple):
+        video_id: int = 123
+
+        def frames(self, num_frames):
+            return CLIP[:num_frames]
+
+    assert split_clips(Row()) == [Row()] and split_clips((Row(), Row())) == [Row(), Row()]
+
+
+def test_columns_are_batches():
+    class Column(Sequence):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return [CLIP, Video()][index]
+
+    assert len(split_clips(Column())) == 2
+
+
+def test_what_another_library_rounded():
+    frames = read_frames(CLIP / 255 * 1.0001 - 1e-5, 5, sample=True)
+    assert frames.min() >= 0 and frames.max() <= 1
+
+
+def test_an_object_that_gives_another_number_of_frames():
+    with pytest.raises(ValueError, match="a Video gave 5 frames, asked for 7"):
+        read_frames(Video(), 7, sample=True)
 
 
 def test_no_clips():

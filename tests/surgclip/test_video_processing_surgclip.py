@@ -61,10 +61,16 @@ def test_wrong_numbers_of_frames(processor, num_frames):
         SurgCLIPVideoProcessor(num_frames=num_frames)
 
 
+@pytest.mark.parametrize("statistics", [{"image_mean": 0.5}, {"image_mean": [0.5]}, {"image_std": [0.5, 0.5, 0]}])
+def test_wrong_statistics(statistics):
+    with pytest.raises(ValueError, match="expected three numbers"):
+        SurgCLIPVideoProcessor(**statistics)
+
+
 def test_unequal_lengths_are_sampled(processor):
     clips = [torch.zeros(count, 3, 8, 8, dtype=torch.uint8) for count in (2, 5, 30)]
     assert processor(clips)["pixel_values"].shape == (3, 5, 3, 48, 40)
-    assert processor(clips, num_frames=2)["pixel_values"].shape == (3, 2, 3, 48, 40)
+    assert processor(clips, num_frames=np.int64(2))["pixel_values"].shape == (3, 2, 3, 48, 40)
     assert processor(clips[2], do_sample_frames=False)["pixel_values"].shape == (1, 30, 3, 48, 40)
     with pytest.raises(ValueError, match=r"clips of \[2, 5, 30\] frames in one batch"):
         processor(clips, do_sample_frames=False)
