@@ -17,7 +17,7 @@ from .configuration_surgclip import SurgCLIPVisionConfig
 
 def eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
     """Softmax attention written out; `query`, `key`, `value` of shape `(batch, heads, tokens, head_dim)`."""
-    weights = (query * scaling) @ key.transpose(-1, -2)
+    weights = query @ key.transpose(-1, -2) * scaling
     if attention_mask is not None:
         weights = weights + attention_mask
     # torch's softmax of half precision sums in single precision.
