@@ -87,7 +87,9 @@ class ClipCollator:
         """
         asked = [row["caption_id"] for row in rows]
         rows, videos = zip(*map(self._read, rows), strict=True)
-        batch = dict(self.processor(videos=list(videos), text=[row["caption"] for row in rows], return_tensors="pt"))
+        captions = [row["caption"] for row in rows]
+        inputs = self.processor(videos=list(videos), text=captions, do_sample_frames=False, return_tensors="pt")
+        batch = dict(inputs)
         for name in ("caption_id", "video_id", "level"):
             batch[name] = torch.tensor([row[name] for row in rows])
         for name in ("start_time", "end_time"):

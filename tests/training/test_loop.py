@@ -66,7 +66,8 @@ def test_what_is_written(corpus, single):
     rates = [line["learning_rate"] for line in metrics]
     assert rates[0] == 0.0 and max(rates) == pytest.approx(1e-3) and rates[-1] < 1e-4
     assert json.loads((single / "training.json").read_text())["max_steps"] == STEPS
-    assert sorted(path.name for path in (single / "model").iterdir()) == [
+    assert list((single / "model").glob("modeling_*.py")), "the code comes with the weights"
+    assert sorted(path.name for path in (single / "model").iterdir() if path.suffix != ".py") == [
         "config.json",
         "model.safetensors",
         "processor_config.json",
