@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import torch
+from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessorPil, ViTModel
 
 from surglavi_hf.demo import PROMPTS
 from surglavi_hf.training.start import new_tiny_model
@@ -17,12 +18,22 @@ def test_python_blocks(corpus, tmp_path, monkeypatch, capsys):
     Path("demo/training").mkdir(parents=True)
     Path("demo/corpus").symlink_to(corpus)
     torch.manual_seed(0)
-    for part in new_tiny_model(PROMPTS["task"]):
+    model, processor = new_tiny_model(PROMPTS["task"])
+    for part in (model, processor):
         part.save_pretrained("demo/training/model")
+    # Small stand-ins for the encoders that are named, which folders of that name take the place of.
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    ViTModel(ViTConfig(**sizes, image_size=32)).save_pretrained("google/vit-base-patch16-224")
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained("google/vit-base-patch16-224")
+    text_config = BertConfig(**sizes, vocab_size=len(processor.tokenizer))
+    BertModel(text_config).save_pretrained("google-bert/bert-base-uncased")
+    processor.tokenizer.save_pretrained("google-bert/bert-base-uncased")
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     assert names["frames"].shape == (16, 3, 96, 96)
-    assert "tensor" in capsys.readouterr().out and Path("phases.json").is_file()
+    printed = capsys.readouterr().out
+    assert "tensor" in printed and "'score'" in printed and Path("phases.json").is_file()
+    assert names["model"].config.vision_config.image_size == 32, "made of the encoders"

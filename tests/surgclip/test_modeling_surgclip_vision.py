@@ -17,6 +17,39 @@ def test_influence_of_the_cls_token(make_model, layout):
     assert same == (layout == "released")
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_influence_of_the_position_of_cls(make_model, layout):
+    model, clip = make_model(layout=layout), torch.rand(1, 4, 3, 32, 32)
+    with torch.no_grad():
+        before = model.get_video_features(clip).pooler_output
+        model.vision_encoder.model.pos_embed[:, 0].add_(torch.randn(48))
+        same = torch.equal(before, model.get_video_features(clip).pooler_output)
+    assert same == (layout == "released")
+
+
+def test_layer_norms(released):
+    """vision_layernorm is applied to the tokens that are returned, and the similarity never sees it."""
+    norms = {name: each for name, each in released.named_modules() if isinstance(each, torch.nn.LayerNorm)}
+    eps = {name: each.eps for name, each in norms.items()}
+    assert {each for name, each in eps.items() if name.startswith("vision_encoder.")} == {1e-6}
+    assert {each for name, each in eps.items() if not name.startswith("vision_encoder.")} == {1e-12}
+    clip = torch.rand(1, 4, 3, 32, 32)
+    with torch.no_grad():
+        before = released.get_video_features(clip)
+        released.vision_layernorm.weight.mul_(2)
+        released.vision_layernorm.bias.add_(1)
+        after = released.get_video_features(clip)
+    assert torch.equal(before.pooler_output, after.pooler_output)
+    assert not torch.equal(before.last_hidden_state, after.last_hidden_state)
+
+
+def test_the_first_token_of_each_chunk_is_not_pooled(released):
+    with torch.no_grad():
+        outputs = released.vision_encoder(torch.rand(1, 4, 3, 32, 32))
+        pooled = released.vision_encoder.model.pool_norm(outputs.last_hidden_state[:, :, 1:].mean(dim=2))
+    torch.testing.assert_close(outputs.pooler_output, pooled)
+
+
 def test_the_first_frame_slot_of_the_released_layout_is_a_band_of_patches(make_model):
     """Without attention a change in the last patch of the first frame shows in the last slot alone."""
     model = make_model(layout="released")
