@@ -40,7 +40,10 @@ class SurgCLIPPreTrainedModel(PreTrainedModel):
         """As [`PreTrainedModel.from_pretrained`], but from safetensors only."""
         if not kwargs.setdefault("use_safetensors", True):
             raise ValueError(f"use_safetensors={kwargs['use_safetensors']}, but {cls.__name__} loads nothing else")
-        return super().from_pretrained(*args, **kwargs)
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if kwargs.get("output_loading_info") else loaded
+        model._freeze_unused()  # loading makes new, trainable parameters
+        return loaded
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -71,6 +74,14 @@ class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):
         super().__init__(config)
         self.model = SurgCLIPVisionTransformer(config)
         self.post_init()
+        self._freeze_unused()
+
+    def _freeze_unused(self) -> None:
+        """Freezes what the released layout leaves without influence; checkpoints keep it."""
+        if self.config.layout == "released" and self.model.divided:
+            self.model.cls_token.requires_grad_(False)
+            if self.config.num_frames == 1:
+                self.model.time_embed.requires_grad_(False)
 
     @merge_with_config_defaults
     def forward(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
@@ -117,7 +128,7 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         self.text_encoder = make_text_encoder(text_config)
         self.vision_proj = nn.Linear(vision_config.hidden_size, config.projection_dim)
         self.text_proj = nn.Linear(text_config.hidden_size, config.projection_dim)
-        self.temp = nn.Parameter(torch.tensor(config.temperature_init_value))
+        self.temp = nn.Parameter(torch.tensor(float(config.temperature_init_value)))
         if vision_config.layout == "released":
             self.vision_layernorm = nn.LayerNorm(vision_config.hidden_size, eps=1e-12)
         self.post_init()
@@ -125,23 +136,11 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
 
     def _freeze_unused(self) -> None:
         """Freezes what has no influence on the similarity; checkpoints keep it."""
-        unused = [self.text_encoder.pooler] if getattr(self.text_encoder, "pooler", None) is not None else []
+        self.vision_encoder._freeze_unused()
         if self.config.vision_config.layout == "released":
-            unused.append(self.vision_layernorm)
-            if self.config.vision_config.attention_type == "divided_space_time":
-                unused.append(self.vision_encoder.model.cls_token)
-                if self.config.vision_config.num_frames == 1:
-                    unused.append(self.vision_encoder.model.time_embed)
-        for each in unused:
-            each.requires_grad_(False)
-
-    @classmethod
-    def from_pretrained(cls, *args, **kwargs):
-        """As [`PreTrainedModel.from_pretrained`], but from safetensors only."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if kwargs.get("output_loading_info") else loaded
-        model._freeze_unused()  # loading makes new, trainable parameters
-        return loaded
+            self.vision_layernorm.requires_grad_(False)
+        if getattr(self.text_encoder, "pooler", None) is not None:
+            self.text_encoder.pooler.requires_grad_(False)
 
     @classmethod
     def from_encoders(

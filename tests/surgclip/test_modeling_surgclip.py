@@ -143,6 +143,25 @@ def test_initial_weights(make_model, layout):
     assert zero == (layout == "released")
 
 
+@pytest.mark.parametrize("attention_type", ["divided_space_time", "space_only"])
+@pytest.mark.parametrize("reload", [False, True])
+def test_the_video_encoder_alone_trains_as_a_whole(make_model, tmp_path, attention_type, reload):
+    encoder = make_model(layout="released", attention_type=attention_type).vision_encoder
+    if reload:
+        encoder.save_pretrained(tmp_path)
+        encoder = AutoModel.from_pretrained(tmp_path)
+    encoder(tiny_inputs()["pixel_values"]).pooler_output.square().sum().backward()
+    frozen = [name for name, each in encoder.named_parameters() if not each.requires_grad]
+    assert frozen == [name for name, each in encoder.named_parameters() if each.grad is None]
+    assert frozen == (["model.cls_token"] if attention_type == "divided_space_time" else [])
+
+
+def test_a_temperature_may_be_a_whole_number():
+    config = tiny_config()
+    config.temperature_init_value = 1
+    assert SurgCLIPModel(config).temp.item() == 1.0
+
+
 def test_each_tower_has_its_own_initializer_range():
     config = tiny_config(initializer_range=0.1)
     config.text_config.initializer_range = 0.03
