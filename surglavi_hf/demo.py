@@ -17,9 +17,10 @@ from transformers import AutoModel, AutoProcessor
 
 from .data import Level
 from .demo_corpus import PHASE_CAPTION, STEP_CAPTION, TASK_CAPTIONS, TEST_FRACTION, write_corpus
-from .demo_drawing import ACTIONS, INSTRUMENTS, MOTION_PAIR, TISSUES
+from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TISSUES
 from .evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot
 from .evaluation.pictures import draw_predictions
+from .media import FrameStoreOptions, VideoLibrary, build_frame_stores
 from .training import TrainingConfig, train
 
 MARKER = ".surglavi-demo"  # marks a folder the demo made and may make anew
@@ -58,6 +59,8 @@ def run_demo(output: str | Path, seed: int = 0) -> dict:
     output = Path(output)
     _claim(output)
     data_dir = write_corpus(output / "corpus", seed)
+    # Every frame as it is: training reads each clip a dozen times, and decodes no video for it.
+    build_frame_stores(VideoLibrary(data_dir), FrameStoreOptions(fps=FPS, short_side=SIZE))
     table = load_dataset("surglavi", data_dir=str(data_dir), test_fraction=TEST_FRACTION)
     _print_table(table)
     model_dir = train(
