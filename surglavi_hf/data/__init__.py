@@ -12,6 +12,7 @@ from .splits import split_position
 # Imported when asked for: what needs torch or rich, or only a command uses.
 _PARTS = {
     "ClipCollator": "collate",
+    "RandomCropAndFlip": "augment",
     "DatabaseCheck": "check",
     "check_database": "check",
     "CaptionNode": "tree",

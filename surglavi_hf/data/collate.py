@@ -2,7 +2,7 @@
 """Rows to a batch."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from .clips import Sampling
 logger = logging.getLogger(__name__)
 
 MAX_REPLACEMENTS = 10  # tries; if so many clips in a row cannot be read, something else is wrong
-_REPLACEMENT = 1  # sets the random numbers of replacements apart from those of frames
+# Set the random numbers of replacements and of augmentation apart from those of frames.
+_REPLACEMENT, _AUGMENTATION = 1, 2
 
 
 class ClipCollator:
@@ -29,6 +30,8 @@ class ClipCollator:
             the batch, the worker or the process that reads it.
         replacements: Rows, a Dataset for example, that stand in for rows whose clip cannot be read: which one depends
             on the seed, the epoch and the caption id alone. By default a clip that cannot be read is an error.
+        augment: Changes the frames of a clip, given them and a source of random numbers, such as a
+            [`RandomCropAndFlip`]. By default they stay as they are.
     """
 
     def __init__(
@@ -38,12 +41,14 @@ class ClipCollator:
         sampling: Sampling = "middle",
         seed: int = 0,
         replacements: Sequence[dict] | None = None,
+        augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None,
     ):
         self.processor = processor
         self.num_frames = num_frames or processor.video_processor.num_frames
         self.sampling = sampling
         self.seed = seed
         self.replacements = replacements
+        self.augment = augment
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -51,9 +56,14 @@ class ClipCollator:
         self.epoch = epoch
 
     def _frames(self, row: dict) -> torch.Tensor:
-        state = self._random(row["caption_id"]).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(state[0] >> 1))
-        return row["clip"].frames(self.num_frames, self.sampling, generator)
+        frames = row["clip"].frames(self.num_frames, self.sampling, self._generator(row["caption_id"]))
+        if self.augment is None:
+            return frames
+        return self.augment(frames, self._generator(row["caption_id"], _AUGMENTATION))
+
+    def _generator(self, caption_id: int, *purpose: int) -> torch.Generator:
+        state = self._random(caption_id, *purpose).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(state[0] >> 1))
 
     def _random(self, caption_id: int, *purpose: int) -> np.random.SeedSequence:
         return np.random.SeedSequence([self.seed, self.epoch, caption_id % 2**64, *purpose])
@@ -93,7 +103,7 @@ class ClipCollator:
         for name in ("caption_id", "video_id", "level"):
             batch[name] = torch.tensor([row[name] for row in rows])
         for name in ("start_time", "end_time"):
-            batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
+            batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float64)
         if self.replacements is not None:
             batch["asked_caption_id"] = torch.tensor(asked)
         return batch
