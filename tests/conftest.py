@@ -15,9 +15,18 @@ import av
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 import surglavi_hf  # noqa: F401  registers "surglavi" and SurgCLIP
 from surglavi_hf.demo_corpus import write_corpus
+
+from .hub_server import HubServer
+
+# Deterministic, and without a deadline: a slow machine is no failure.
+settings.register_profile(
+    "surglavi", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("surglavi")
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -25,6 +34,18 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 def pytest_unconfigure():
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+@pytest.fixture
+def hub_server(monkeypatch):
+    """The Hub, on loopback; for this process and those it forks."""
+    server = HubServer()
+    for name, value in {"ENDPOINT": server.url, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

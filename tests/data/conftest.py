@@ -9,17 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from surglavi_hf.data import DATABASE_NAME
 
 from .reference import write_database
-
-# Deterministic, and without a deadline: a slow machine is no failure.
-settings.register_profile(
-    "surglavi", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("surglavi")
 
 
 @pytest.fixture(scope="session")

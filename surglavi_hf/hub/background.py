@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pushes a folder to the Hub while something else goes on."""
+
+import logging
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+logger = logging.getLogger(__name__)
+
+TRIES = 5
+FIRST_PAUSE = 5.0  # s; doubled after each failure
+
+
+class BackgroundPush:
+    """
+    Uploads the states of a folder, one at a time, each as one commit. Of states that wait for an upload to end only
+    the newest is uploaded. A failure is logged and tried again; it never raises.
+
+    Args:
+        repo_id: Model repository; made, private, where there is none.
+        folder: What is uploaded.
+        first_pause: Seconds before the second of up to `TRIES` tries; doubled after each.
+    """
+
+    def __init__(self, repo_id: str, folder: Path, first_pause: float = FIRST_PAUSE):
+        self.repo_id, self.folder, self.first_pause = repo_id, Path(folder), first_pause
+        self.api = HfApi()
+        self.pushed: str | None = None  # the message of the newest state that is there
+        self._waiting: tuple[Path, str] | None = None
+        self._changed = threading.Condition()
+        self._ending = False
+        self._thread = threading.Thread(target=self._work, name="push", daemon=True)
+        self._thread.start()
+
+    def push(self, message: str) -> None:
+        """Uploads the folder as it is now, in the background, as a commit with this message."""
+        try:
+            state = self._snapshot()
+        except OSError as error:
+            logger.warning("%s is not pushed this time: %s", self.folder, error)
+            return
+        with self._changed:
+            if self._waiting is not None:
+                shutil.rmtree(self._waiting[0], ignore_errors=True)
+            self._waiting = (state, message)
+            self._changed.notify()
+
+    def _snapshot(self) -> Path:
+        """Returns a copy that later writing leaves alone. Files that are replaced by renaming need links only."""
+        state = self.folder.with_name(f".{self.folder.name}-push-{time.monotonic_ns()}")
+        shutil.copytree(self.folder, state, copy_function=_link)
+        return state
+
+    def finish(self, tag: str) -> bool:
+        """Waits for the last upload and tags what it made; returns whether both are there."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        self._thread.join()
+        if self._last_failed or self.pushed is None:
+            return False
+        return self._try(lambda: self.api.create_tag(self.repo_id, tag=tag, exist_ok=True), f"tag {tag}")
+
+    @property
+    def remedy(self) -> str:
+        """The command that uploads the folder by hand."""
+        return f"hf upload {self.repo_id} {self.folder} ."
+
+    def _work(self) -> None:
+        self._last_failed = False
+        while True:
+            with self._changed:
+                while self._waiting is None and not self._ending:
+                    self._changed.wait()
+                if self._waiting is None:
+                    return
+                (state, message), self._waiting = self._waiting, None
+            uploaded = self._try(lambda state=state, message=message: self._upload(state, message), message)
+            self._last_failed = not uploaded
+            self.pushed = message if uploaded else self.pushed
+            shutil.rmtree(state, ignore_errors=True)
+
+    def _upload(self, state: Path, message: str) -> None:
+        self.api.create_repo(self.repo_id, private=True, exist_ok=True)
+        self.api.upload_folder(repo_id=self.repo_id, folder_path=state, commit_message=message)
+
+    def _try(self, action, what: str) -> bool:
+        pause = self.first_pause
+        for number in range(1, TRIES + 1):
+            try:
+                action()
+                return True
+            except Exception as error:  # whatever the libraries below raise: training goes on
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                logger.warning(
+                    "%s: %s did not reach the Hub, try %d of %d: %s", self.repo_id, what, number, TRIES, reason
+                )
+            with self._changed:
+                if number == TRIES or self._waiting is not None:  # a newer state has tries of its own
+                    return False
+            time.sleep(pause)
+            pause *= 2
+        return False
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another kind of disk
+        shutil.copy2(source, target)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from surglavi_hf.hub import BackgroundPush
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write(folder, "first")
+    return folder
+
+
+def write(folder: Path, content: str) -> None:
+    """As training does: beside, then renamed."""
+    for name in ("model.safetensors", "README.md"):
+        beside = folder / f".{name}"
+        beside.write_text(f"{content} {name}")
+        beside.rename(folder / name)
+
+
+def wait_until(condition) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it takes too long")
+
+
+def test_each_state_is_a_commit_of_what_was_there_then(hub_server, folder):
+    push = BackgroundPush("me/x", folder, first_pause=0.01)
+    push.push("Step 1")
+    write(folder, "second")
+    wait_until(lambda: push.pushed)
+    push.push("Step 2")
+    write(folder, "third, which is not pushed")
+    assert push.finish("step-2")
+    repository = hub_server.repositories["me/x"]
+    assert repository["visibility"] == "private"
+    assert [commit["message"] for commit in repository["commits"]] == ["Step 1", "Step 2"]
+    assert [commit["files"]["README.md"] for commit in repository["commits"]] == [
+        b"first README.md",
+        b"second README.md",
+    ]
+    assert repository["commits"][1]["files"]["model.safetensors"] == b"second model.safetensors"
+    assert repository["tags"] == {"step-2": 2}
+    assert [path.name for path in folder.parent.iterdir()] == ["model"], "copies are left"
+
+
+def test_a_failure_is_tried_again(hub_server, folder, caplog):
+    hub_server.fail(403, times=2)
+    push = BackgroundPush("me/x", folder, first_pause=0.01)
+    push.push("Step 1")
+    assert push.finish("step-1")
+    assert len(hub_server.repositories["me/x"]["commits"]) == 1
+    assert "me/x: Step 1 did not reach the Hub, try 1 of 5" in caplog.text
+
+
+def test_a_hub_that_is_down_never_raises(hub_server, folder, caplog):
+    hub_server.close()
+    push = BackgroundPush("me/x", folder, first_pause=0.001)
+    with caplog.at_level(logging.WARNING):
+        push.push("Step 1")
+        assert not push.finish("step-1")
+    assert "try 5 of 5" in caplog.text and "hf_test" not in caplog.text
+    assert push.remedy == f"hf upload me/x {folder} ."
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_of_states_that_wait_the_newest_is_pushed(hub_server, folder):
+    hub_server.fail(403, times=1)  # holds the first up
+    push = BackgroundPush("me/x", folder, first_pause=0.5)
+    push.push("Step 1")
+    wait_until(lambda: hub_server.requests)
+    for step in (2, 3, 4):
+        write(folder, str(step))
+        push.push(f"Step {step}")
+    assert push.finish("step-4")
+    commits = hub_server.repositories["me/x"]["commits"]
+    assert commits[-1]["message"] == "Step 4" and commits[-1]["files"]["README.md"] == b"4 README.md"
+    assert len(commits) <= 2
+
+
+def test_nothing_to_push(hub_server, tmp_path, caplog):
+    push = BackgroundPush("me/x", tmp_path / "nothing", first_pause=0.01)
+    push.push("Step 1")
+    assert not push.finish("step-1") and "is not pushed this time" in caplog.text
