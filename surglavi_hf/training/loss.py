@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symmetric InfoNCE with negatives from all processes."""
+"""Contrastive losses with negatives from all processes."""
+
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from .negatives import NUM_KEYS, Negatives, equal_texts, excluded_pairs
+
+# Pairs whose similarities are held at once. A pair takes about 50 bytes while it is worked on: 200 MB.
+PAIRS_AT_ONCE = 2**22
 
 
 class _Gather(torch.autograd.Function):
@@ -15,9 +23,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tensor: torch.Tensor) -> torch.Tensor:
         ctx.size = len(tensor)
-        gathered = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-        dist.all_gather(gathered, tensor.contiguous())
-        return torch.cat(gathered)
+        return _gather(tensor)
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
@@ -27,37 +33,147 @@ class _Gather(torch.autograd.Function):
         return gradient[start : start + ctx.size]
 
 
-class ContrastiveLoss(nn.Module):
-    """
-    Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020) over the global batch.
+def _gather(tensor: torch.Tensor) -> torch.Tensor:
+    gathered = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, tensor.contiguous())
+    return torch.cat(gathered)
 
-    Embeddings are gathered with gradient, and each process computes the rows of its own clips and captions. Averaged
-    over processes, as DistributedDataParallel averages, loss and gradient equal those of one process with the whole
-    batch. Every process must call it, with equal batch sizes.
+
+class LossOutput(NamedTuple):
     """
+    Args:
+        loss: Scalar, this process's share: averaged over processes it is the loss of the global batch. NaN where no
+            row of the global batch has a negative.
+        rows_without_negative: Scalar, how many rows of the global batch were left out because every other one is
+            excluded.
+    """
+
+    loss: torch.Tensor
+    rows_without_negative: torch.Tensor
+
+
+class _PairwiseLoss(nn.Module):
+    """
+    The mean over the rows of the global batch of what each loses against all columns. A row without a negative is left
+    out of the mean and counted.
+
+    Embeddings are gathered with gradient, and each process computes the rows of its own clips and captions, as many at
+    a time as `pairs_at_once` allows; if that takes several turns, they are computed again for the gradient. Memory
+    grows with the local batch times the global one, and stops growing there. Averaged over processes, as
+    DistributedDataParallel averages, loss and gradient equal those of one process with the whole batch.
+
+    Args:
+        negatives: Which pairs are told apart, see [`excluded_pairs`].
+        equal_text_positives: Draw a clip to all captions of the text of its own, rather than leave them out.
+        pairs_at_once: Pairs whose similarities are held at once.
+    """
+
+    def __init__(
+        self, negatives: Negatives = "all", equal_text_positives: bool = False, pairs_at_once: int = PAIRS_AT_ONCE
+    ):
+        super().__init__()
+        self.negatives = negatives
+        self.equal_text_positives = equal_text_positives
+        self.pairs_at_once = pairs_at_once
 
     def forward(
-        self, video_embeds: torch.Tensor, text_embeds: torch.Tensor, temperature: torch.Tensor
-    ) -> torch.Tensor:
+        self,
+        video_embeds: torch.Tensor,
+        text_embeds: torch.Tensor,
+        temperature: torch.Tensor,
+        keys: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
+    ) -> LossOutput:
         """
-        Returns this process's share of the loss, a scalar.
+        Returns this process's share of the loss. Every process must call it, with equal batch sizes.
 
         Args:
             video_embeds: Of shape `(batch_size, projection_dim)`; row i belongs to row i of `text_embeds`.
             text_embeds: Of shape `(batch_size, projection_dim)`.
-            temperature: Scalar that divides the similarities.
+            temperature: Of one element; divides the similarities.
+            keys: Of shape `(batch_size, NUM_KEYS)`, from [`clip_keys`]; without it every other pair is a negative.
+            bias: Of one element, added to the logits; [`SigLIPLoss`] alone uses it.
 
         Raises:
             ValueError: fewer than two pairs in the global batch: there is no negative.
         """
-        target = torch.arange(len(video_embeds), device=video_embeds.device)
-        all_video_embeds, all_text_embeds = video_embeds, text_embeds
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            target = target + dist.get_rank() * len(video_embeds)
-            all_video_embeds = _Gather.apply(video_embeds)  # (world_size · B, D)
-            all_text_embeds = _Gather.apply(text_embeds)
-        if len(all_video_embeds) < 2:
+        several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        size, first = len(video_embeds), dist.get_rank() * len(video_embeds) if several else 0
+        if keys is None:
+            numbers = torch.arange(first, first + size, device=video_embeds.device)
+            keys = numbers[:, None].expand(-1, NUM_KEYS)
+        dtype = torch.promote_types(video_embeds.dtype, torch.float32)  # similarities in bf16 have 3 digits
+        local = video_embeds.to(dtype), text_embeds.to(dtype), keys
+        whole = (_Gather.apply(local[0]), _Gather.apply(local[1]), _gather(keys)) if several else local  # (N, …)
+        if (num_columns := len(whole[0])) < 2:
             raise ValueError("a global batch of 1 clip has no negative; use a batch size of at least 2")
-        logits_per_video = video_embeds @ all_text_embeds.T / temperature  # (B, world_size · B)
-        logits_per_text = text_embeds @ all_video_embeds.T / temperature
-        return (F.cross_entropy(logits_per_video, target) + F.cross_entropy(logits_per_text, target)) / 2
+        num_rows = max(1, self.pairs_at_once // num_columns)
+        total, count = local[0].new_zeros(()), local[0].new_zeros(())
+        for start in range(0, size, num_rows):
+            rows = tuple(tensor[start : start + num_rows] for tensor in local)
+            arguments = (rows, whole, first + start, temperature, bias)
+            if num_rows >= size:
+                part = self._rows(*arguments)
+            else:
+                part = checkpoint(self._rows, *arguments, use_reentrant=False, preserve_rng_state=False)
+            total, count = total + part[0], count + part[1]
+        if several:
+            dist.all_reduce(count)
+        return LossOutput(total / count * (num_columns // size), num_columns - count)
+
+    def _rows(
+        self,
+        rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        whole: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        first: int,
+        temperature: torch.Tensor,
+        bias: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns what the rows lose in sum, and how many of them have a negative; `first` is the place of row 0."""
+        (video, text, keys), (all_video, all_text, all_keys) = rows, whole
+        own = torch.arange(len(keys), device=keys.device)
+        if self.equal_text_positives:
+            positive = equal_texts(keys, all_keys)
+        else:
+            positive = torch.zeros(len(keys), len(all_keys), dtype=torch.bool, device=keys.device)  # (R, N)
+            positive[own, first + own] = True
+        negative = ~(excluded_pairs(keys, all_keys, self.negatives) | positive)
+        counted = negative.any(dim=1)
+        shift = 0.0 if bias is None else bias
+        logits_per_video = video @ all_text.T / temperature + shift  # (R, N)
+        losses = self._losses(logits_per_video, positive, negative)
+        if self.symmetric:
+            logits_per_text = text @ all_video.T / temperature + shift
+            losses = (losses + self._losses(logits_per_text, positive, negative)) / 2
+        return (losses * counted).sum(), counted.sum().to(losses.dtype)
+
+    # Whether rows of clips and rows of captions differ; both relations are symmetric, so that the masks serve both.
+    symmetric = True
+
+    def _losses(self, logits: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        """Returns the loss of each row, all arguments of shape `(num_rows, num_columns)`."""
+        raise NotImplementedError
+
+
+class ContrastiveLoss(_PairwiseLoss):
+    """
+    Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020) over the global batch. Several
+    positives of a row share its target equally, as in VindLU.
+    """
+
+    def _losses(self, logits: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        compared = logits.masked_fill(~(positive | negative), -torch.inf).logsumexp(dim=1)
+        return compared - logits.masked_fill(~positive, 0).sum(dim=1) / positive.sum(dim=1)
+
+
+class SigLIPLoss(_PairwiseLoss):
+    """
+    The sigmoid loss of SigLIP (Zhai et al., arXiv 2303.15343, algorithm 1): of each pair by itself whether it belongs
+    together, summed over the columns. It wants a learned `bias` that starts at -10, since most pairs do not.
+    """
+
+    symmetric = False  # every pair is in some row of clips
+
+    def _losses(self, logits: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        signed = torch.where(positive, logits, -logits)
+        return -F.logsigmoid(signed).masked_fill(~(positive | negative), 0).sum(dim=1)

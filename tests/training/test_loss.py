@@ -1,67 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn import functional as F
 
-from surglavi_hf.training import ContrastiveLoss
+from surglavi_hf.training import ContrastiveLoss, SigLIPLoss
+from surglavi_hf.training.negatives import clip_keys
 
-WORLD_SIZE, LOCAL_BATCH, DIM = 2, 5, 8
+from .reference import ROWS, make_batch, reference_loss
+
+DIM = 8
+LOSSES = {"infonce": ContrastiveLoss, "siglip": SigLIPLoss}
 
 
-def embeddings() -> tuple[torch.Tensor, torch.Tensor]:
+def embeddings(count: int = len(ROWS)) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(
-        torch.randn(WORLD_SIZE * LOCAL_BATCH, DIM, dtype=torch.float64, generator=generator) for _ in range(2)
-    )
+    return tuple(torch.randn(count, DIM, dtype=torch.float64, generator=generator) for _ in range(2))
 
 
-def reference(video: torch.Tensor, text: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
-    """Symmetric InfoNCE of the whole batch, written out."""
-    loss = 0.0
-    for index in range(len(video)):
-        scores = (video[index] * text).sum(dim=1) / temperature
-        loss = loss - scores[index] + torch.logsumexp(scores, dim=0)
-        scores = (text[index] * video).sum(dim=1) / temperature
-        loss = loss - scores[index] + torch.logsumexp(scores, dim=0)
-    return loss / (2 * len(video))
-
-
-def run(compute, video, text) -> list[torch.Tensor]:
-    """Loss and gradients through a shared layer, as a model has one."""
+def run(compute, count: int = len(ROWS)) -> list[torch.Tensor]:
+    """Loss, and gradients through a shared layer, as a model has one."""
     weight = torch.eye(DIM, dtype=torch.float64).add(0.1).requires_grad_()
-    temperature = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    loss = compute(F.normalize(video @ weight, dim=-1), F.normalize(text @ weight, dim=-1), temperature)
+    temperature = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+    bias = torch.tensor([-3.0], dtype=torch.float64, requires_grad=True)
+    video, text = (F.normalize(values @ weight, dim=-1) for values in embeddings(count))
+    loss = compute(video, text, temperature, bias)
     loss.backward()
-    return [loss.detach(), weight.grad, temperature.grad]
+    return [loss.detach().reshape(1), weight.grad, temperature.grad]
 
 
-def one_process(rank: int, init_file: str, results: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{init_file}", rank=rank, world_size=WORLD_SIZE)
-    mine = slice(rank * LOCAL_BATCH, (rank + 1) * LOCAL_BATCH)
-    video, text = embeddings()
-    values = run(ContrastiveLoss(), video[mine], text[mine])
-    for value in values:  # averages, as DistributedDataParallel does
-        dist.all_reduce(value)
-        value /= WORLD_SIZE
-    torch.save(values, f"{results}/{rank}.pt")
-    dist.destroy_process_group()
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("negatives", ["all", "overlap", "same-video"])
+@pytest.mark.parametrize("rows_at_once", [1, 3, 15])
+def test_chunks_equal_the_whole(kind, negatives, rows_at_once):
+    keys = clip_keys(make_batch(ROWS))
+    whole = LOSSES[kind](negatives)
+    chunked = LOSSES[kind](negatives, pairs_at_once=rows_at_once * len(ROWS))
 
+    def compute(loss_function):
+        return lambda video, text, temperature, bias: loss_function(video, text, temperature, keys, bias).loss
 
-def test_one_process_equals_the_reference():
-    for ours, expected in zip(run(ContrastiveLoss(), *embeddings()), run(reference, *embeddings()), strict=True):
+    for ours, expected in zip(run(compute(chunked)), run(compute(whole)), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_two_processes_equal_one_in_loss_and_gradients(tmp_path):
-    mp.spawn(one_process, (str(tmp_path / "init"), str(tmp_path)), nprocs=WORLD_SIZE)
-    expected = run(reference, *embeddings())
-    for rank in range(WORLD_SIZE):
-        for ours, value in zip(torch.load(tmp_path / f"{rank}.pt"), expected, strict=True):
-            torch.testing.assert_close(ours, value, rtol=1e-9, atol=1e-12)
+def test_without_keys_every_other_pair_is_a_negative():
+    rows = [(number, number, 0, 0.0, 1.0, chr(97 + number)) for number in range(6)]
+    ours = run(lambda video, text, temperature, bias: ContrastiveLoss()(video, text, temperature).loss, 6)
+    expected = run(
+        lambda video, text, temperature, bias: reference_loss(
+            video, text, temperature, bias, rows, "infonce", "all", False
+        )[0].sum(),
+        6,
+    )
+    for value, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(value, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_no_negatives():
     with pytest.raises(ValueError, match="no negative"):
         ContrastiveLoss()(torch.ones(1, 4), torch.ones(1, 4), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_rows_without_a_negative_are_left_out_and_counted(kind):
+    """Two clips of one video have no negative among themselves; a third clip gives them one."""
+    pair = [(1, 1, 0, 0.0, 2.0, "a"), (2, 1, 1, 0.0, 4.0, "b")]
+    rows = [*pair, (3, 1, 2, 5.0, 9.0, "c")]
+    video, text = embeddings(3)
+    temperature = torch.tensor([1.0], dtype=torch.float64)
+    loss_function = LOSSES[kind]("overlap")
+    output = loss_function(video, text, temperature, clip_keys(make_batch(rows)))
+    expected, left_out = reference_loss(video, text, temperature, 0.0, rows, kind, "overlap", False)
+    assert output.rows_without_negative == left_out == 0
+    torch.testing.assert_close(output.loss.reshape(1), expected.reshape(1))
+
+    output = LOSSES[kind]("same-video")(video, text, temperature, clip_keys(make_batch(rows)))
+    assert output.rows_without_negative == 3 and output.loss.isnan(), "a silent zero"
+    others = [*rows, (4, 2, 0, 0.0, 1.0, "a")]  # another video; its text is that of the first row
+    video, text = embeddings(4)
+    output = LOSSES[kind]("same-video")(video, text, temperature, clip_keys(make_batch(others)))
+    expected, left_out = reference_loss(video, text, temperature, 0.0, others, kind, "same-video", False)
+    assert output.rows_without_negative == left_out == 1
+    torch.testing.assert_close(output.loss.reshape(1), expected.reshape(1))
