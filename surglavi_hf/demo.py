@@ -71,6 +71,7 @@ def run_demo(output: str | Path, seed: int = 0) -> dict:
             max_steps=TRAIN_STEPS,
             per_device_train_batch_size=32,
             learning_rate=1.5e-3,
+            min_crop_area=1.0,  # a tool at the edge is what a caption tells of
             seed=seed,
         )
     )

@@ -15,11 +15,13 @@ ROOMS = {
     "surgclip": set(),
     "data": {"media"},
     "evaluation": {"data"},
-    "training": {"data", "surgclip", "evaluation"},
+    "hub": set(),
+    "training": {"data", "surgclip", "evaluation", "hub"},
 }
 OWNERS = {
     "sqlite3": {"data/database.py", "demo_corpus.py"},  # the demo writes a database
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
+    "huggingface_hub.HfApi": {"hub/background.py"},
     "decord": {"media/decord_decoder.py"},
     "torchcodec": {"media/torchcodec_decoder.py"},
     "av": {
@@ -28,8 +30,13 @@ OWNERS = {
     },
     "simplejpeg": {"media/frame_store.py"},
     "yt_dlp": {"media/download_options.py", "media/fetch.py", "doctor.py"},
-    "torch.distributed": {"training/loss.py"},
-    "accelerate": {"training/loop.py", "training/launch.py"},
+    "torch.distributed": {"training/loss.py", "training/run.py"},  # the latter for the type of sharded tensors
+    "accelerate": {
+        f"training/{name}.py"
+        for name in ("checkpoint", "clips", "evaluate", "launch", "log", "processes", "run", "update")
+    },
+    "peft": {"training/trainable.py"},
+    "yaml": {"training/settings.py"},
     "sklearn": {"evaluation/metrics.py"},
     "matplotlib": {"evaluation/pictures.py"},
     "rich": {"cli.py", "data/display.py", "data/display_videos.py", "demo.py", "doctor.py"},

@@ -3,6 +3,6 @@
 
 from .config import TrainingConfig
 from .loop import train
-from .loss import ContrastiveLoss
+from .loss import ContrastiveLoss, SigLIPLoss
 
-__all__ = ["ContrastiveLoss", "TrainingConfig", "train"]
+__all__ = ["ContrastiveLoss", "SigLIPLoss", "TrainingConfig", "train"]

@@ -1,42 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains SurgCLIP. Example:
+"""Trains SurgCLIP. Examples:
 
 accelerate launch -m surglavi_hf.training --data_dir DIR --output_dir OUT --level all --max_steps 1000
+accelerate launch -m surglavi_hf.training --config surgclip --data_dir DIR --output_dir OUT --dry_run
+accelerate launch -m surglavi_hf.training --output_dir OUT --resume auto
 """
 
 import os
 import sys
-from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import HfArgumentParser
 
 from ..data import VideoDecodeError
-from .config import TrainingConfig
+from .estimate import estimate_run
 from .launch import missing_processes, restart_with
 from .loop import train
-
-
-class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Shows defaults, and the example as it is written."""
+from .settings import parse_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parses the flags and trains; returns the exit status, 1 with one line on standard error where it failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = HfArgumentParser(
-        TrainingConfig,
-        description=__doc__,
-        prog="python -m surglavi_hf.training",
-        formatter_class=_HelpFormatter,
-    )
     try:
-        (config,) = parser.parse_args_into_dataclasses(arguments)
+        config = parse_settings(arguments, __doc__, "python -m surglavi_hf.training")
         if (num_processes := missing_processes()) > 1:
             restart_with(num_processes, arguments)
-        train(config)
-    except (OSError, ValueError, VideoDecodeError, StrictDataclassError) as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        if config.dry_run:
+            estimate = estimate_run(config)
+            if _is_main_process():
+                print(estimate)
+        else:
+            train(config)
+    except (ImportError, OSError, RuntimeError, ValueError, VideoDecodeError, StrictDataclassError) as error:
+        if _is_main_process():
             print(f"error: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -45,10 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _is_main_process() -> bool:
+    """Of this machine; before Accelerate has started, too."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def _one_line(error: Exception) -> str:
     """The message; a DataLoader worker puts its traceback before it, a strict config the name of its validator."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    wrapped = "DataLoader worker" in lines[0] or isinstance(error, StrictDataclassError)
+    wrapped = ("DataLoader worker" in lines[0] and len(lines) > 1) or isinstance(error, StrictDataclassError)
     return lines[-1].strip().split(": ", 1)[-1] if wrapped else lines[0]
 
 

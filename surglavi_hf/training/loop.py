@@ -1,33 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop."""
 
-import itertools
 import json
 import logging
-import math
-import shutil
-from collections.abc import Iterator
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import set_seed
-from datasets import Dataset, load_dataset
-from torch.utils.data import DataLoader
-from transformers import get_cosine_with_min_lr_schedule_with_warmup
+from safetensors import SafetensorError
 
-from ..data import ClipCollator
+from ..data import VideoDecodeError
+from ..hub import BackgroundPush
+from .checkpoint import Checkpoints, read_state
 from .config import TrainingConfig
-from .log import MetricsLog
-from .loss import ContrastiveLoss
-from .sampler import EpochSampler
-from .start import start
+from .evaluate import validate
+from .log import MetricsLog, start_trackers
+from .processes import end_processes
+from .publish import write_model
+from .resume import SETTINGS_NAME, check_resumed
+from .run import TrainingRun, peak_memory
+from .stop import StopRequest
 
 logger = logging.getLogger(__name__)
 
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5  # VindLU's bounds
-MIN_LR_RATE = 0.01  # VindLU's floor of the cosine, as a share of the peak
+MAX_SKIPPED = 25  # steps in a row; fp16 skips up to 16 at the start to find its scale
 
 
 def train(config: TrainingConfig) -> Path:
@@ -35,160 +32,154 @@ def train(config: TrainingConfig) -> Path:
     Trains SurgCLIP on clip-caption pairs and returns the folder of the trained model, `<output_dir>/model`.
 
     Every process of an `accelerate launch` must call it; the global batch has `per_device_train_batch_size` clips
-    times the number of processes. Also writes `<output_dir>/metrics.jsonl`, a line a step, and `training.json`.
+    times the number of processes. Also writes `<output_dir>/checkpoints/`, `metrics.jsonl`, a line a step, and
+    `training.json`, the settings. After SIGTERM or Ctrl-C it ends between two steps with a checkpoint.
 
     Raises:
-        FileExistsError: `output_dir` already holds a model.
-        FileNotFoundError: no database in `data_dir`, or none of its videos on disk.
-        ValueError: a setting is out of range, or there are fewer clips than one batch.
+        FileExistsError: `output_dir` already holds a run, and `resume` is not given.
+        FileNotFoundError: no database in `data_dir`, none of its videos on disk, or no checkpoint to resume.
+        RuntimeError: a worker died, or too many steps in a row gave no finite gradient.
+        SystemExit: it was asked to stop, with status 128 plus the number of the signal.
+        ValueError: a setting is out of range, there are fewer clips than one batch, or the run resumed is another one.
         VideoDecodeError: a video cannot be decoded, with `replace_unreadable` ten in a row.
     """
-    # One loader of global batches, of which each process takes its part: what is learned from when does not depend on
-    # the number of processes.
-    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
     output_dir = Path(config.output_dir)
-    if (output_dir / "model").exists():
-        raise FileExistsError(f"{output_dir / 'model'} already exists; name a new output_dir, or remove it")
-    set_seed(config.seed)
-    with accelerator.main_process_first():
-        dataset = _load_clips(config)
-    model, processor = start(config.model_name_or_path, dataset["caption"])
-    set_seed(config.seed, device_specific=True)  # from here on for dropout, which must differ between processes
-    loader = _make_loader(config, dataset, processor, accelerator.num_processes)
-    sampler, collator = loader.sampler, loader.collate_fn
-    max_steps = config.max_steps if config.max_steps > 0 else config.num_train_epochs * len(loader)
-    optimizer = _make_optimizer(config, model)
-    scheduler = get_cosine_with_min_lr_schedule_with_warmup(
-        optimizer, math.ceil(config.warmup_ratio * max_steps), max_steps, min_lr_rate=MIN_LR_RATE
-    )
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    loss_function = ContrastiveLoss()
-    model.train()
-
-    if accelerator.is_main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        (output_dir / "training.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
-    with MetricsLog(
-        output_dir / "metrics.jsonl", max_steps, loader.total_batch_size, accelerator.is_main_process
-    ) as log:
-        for step, epoch, batch in _batches(loader, sampler, collator, max_steps):
-            learning_rate = scheduler.get_last_lr()[0]
-            loss, temperature = _update(accelerator, model, loss_function, optimizer, batch, config.max_grad_norm)
-            scheduler.step()
-            replaced = _replaced(accelerator, batch)
-            log.write(loss, replaced, step=step, epoch=epoch, learning_rate=learning_rate, temperature=temperature)
-    if accelerator.is_main_process:
-        _save(accelerator.unwrap_model(model), processor, output_dir / "model")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    return output_dir / "model"
+    if config.resume is None:
+        for name in ("model", "checkpoints"):
+            if (output_dir / name).exists():
+                raise FileExistsError(
+                    f"{output_dir / name} already exists; go on with --resume auto, or name a new output_dir"
+                )
+    elif config.resume != "auto":
+        read_state(Path(config.resume))
+    run = TrainingRun(config)
+    try:
+        return _Training(run, output_dir).run_to_the_end()
+    finally:
+        end_processes(run.accelerator)
 
 
-def _load_clips(config: TrainingConfig) -> Dataset:
-    """The training rows whose video is on disk."""
-    dataset = load_dataset(
-        "surglavi",
-        config.level,
-        data_dir=config.data_dir,
-        split="train",
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-    )
-    names = list(dataset["video_name"])
-    clips = {name: dataset[row]["clip"] for name, row in dict(zip(names, range(len(names)), strict=True)).items()}
-    missing = {name for name, clip in clips.items() if not clip.available}
-    if len(missing) == len(clips):
-        example = f", for example {next(iter(clips.values())).path}" if clips else ""
-        raise FileNotFoundError(
-            f"none of the {len(clips)} videos of {config.data_dir} is on disk{example}; download them to videos/"
-        )
-    if not missing:
-        return dataset
-    kept = [index for index, name in enumerate(names) if name not in missing]
-    left_out = len(dataset) - len(kept)
-    logger.warning("%d of %d clips left out: %d videos are not on disk", left_out, len(dataset), len(missing))
-    return dataset.select(kept)
+class _Training:
+    """A run with all that is written of it."""
+
+    def __init__(self, run: TrainingRun, output_dir: Path):
+        self.run, self.output_dir, self.config = run, output_dir, run.config
+        self.accelerator = run.accelerator
+        self.about = run.describe()
+        self.is_main = self.accelerator.is_main_process
+        self.checkpoints = Checkpoints(output_dir / "checkpoints", self.accelerator, self.config.save_total_limit)
+        self.saved_step = self._resume()
+        self.push: BackgroundPush | None = None
+        if self.is_main:
+            _write_beside(output_dir / SETTINGS_NAME, json.dumps(asdict(self.config), indent=2) + "\n")
+            if self.config.push_to_hub:
+                self.push = BackgroundPush(self.config.hub_model_id, output_dir / "model")
+
+    def _resume(self) -> int:
+        """Goes on from a checkpoint, where there is one to go on from; returns its step."""
+        if self.config.resume is None:
+            return 0
+        path = self.checkpoints.newest() if self.config.resume == "auto" else Path(self.config.resume)
+        if path is None:
+            return 0
+        state = read_state(path)
+        check_resumed(state["run"], self.about)
+        self.checkpoints.load(path)
+        self.run.go_to(state["step"], **state["position"])
+        return state["step"]
+
+    def run_to_the_end(self) -> Path:
+        run, model_dir = self.run, self.output_dir / "model"
+        trackers = start_trackers(self.accelerator, self.about) if self.config.report_to else []
+        with (
+            StopRequest() as stop,
+            MetricsLog(self.output_dir / "metrics.jsonl", run.max_steps, self.is_main, run.step, trackers) as log,
+        ):
+            self.skipped, self.last = 0, time.perf_counter()
+            while run.step < run.max_steps:
+                if number := self._step(stop, log):
+                    self._save()
+                    logger.warning("stopped at step %d; go on with --resume auto", run.step)
+                    raise SystemExit(128 + number)
+        self._save()
+        if not self._publish():
+            raise OSError(f"{model_dir} could not be written; make room, and finish with --resume auto")
+        if self.push is not None and not self.push.finish(tag=f"step-{run.step}"):
+            logger.error("the model is not on the Hub; finish with: %s", self.push.remedy)
+        self.accelerator.wait_for_everyone()
+        return model_dir
+
+    def _step(self, stop: StopRequest, log: MetricsLog) -> int:
+        """Makes a step; returns the signal that some process got instead, 0 otherwise."""
+        run, config = self.run, self.config
+        started = time.perf_counter()
+        batches, error = None, None
+        try:
+            batches = run.fetch()
+        except (OSError, RuntimeError, ValueError, VideoDecodeError) as caught:
+            error = caught
+        waited = time.perf_counter() - started
+        number = self._agree(error, stop.signal)
+        if number:
+            return number
+        metrics = run.update(batches)
+        self.skipped = self.skipped + 1 if "skipped" in metrics else 0
+        if self.skipped == MAX_SKIPPED:
+            raise RuntimeError(
+                f"{MAX_SKIPPED} steps in a row were skipped ({metrics['skipped']}); lower learning_rate, or start "
+                "from other weights"
+            )
+        seconds, now = time.perf_counter() - self.last, time.perf_counter()
+        metrics |= {
+            "clips_per_second": config.gradient_accumulation_steps * run.global_batch_size / seconds,
+            "data_wait": waited / seconds,
+            "memory_gb": peak_memory(self.accelerator.device),
+        }
+        self.last = now
+        if config.eval_steps and run.step % config.eval_steps == 0:
+            metrics |= validate(self.accelerator, run.model, run.processor, run.validation)
+        log.write(run.step, metrics, metrics.pop("replaced"))
+        if config.save_steps and run.step % config.save_steps == 0:
+            self._save()
+            self._publish()
+        self.last = time.perf_counter()
+        return 0
+
+    def _agree(self, error: Exception | None, signal_number: int) -> int:
+        """
+        Returns the signal that some process got, 0 for none. Where one could not read its batch, all end, with a
+        checkpoint.
+        """
+        mine = torch.tensor([[int(error is not None), signal_number]], device=self.accelerator.device)
+        failed, number = self.accelerator.gather(mine).max(dim=0).values.tolist()
+        if failed:
+            self._save()
+            raise error if error is not None else RuntimeError("another process could not read its batch")
+        return number
+
+    def _save(self) -> None:
+        """Writes a checkpoint, if there has been a step since the last."""
+        if self.run.step == self.saved_step:
+            return
+        if self.checkpoints.save(self.run.step, {"position": self.run.position(), "run": self.about}):
+            self.saved_step = self.run.step
+
+    def _publish(self) -> bool:
+        """Writes `model/` and pushes it; returns whether it could be written."""
+        model, written = self.run.model_now(), True
+        if self.is_main:
+            try:
+                metrics = self.output_dir / "metrics.jsonl"
+                write_model(model, self.run.processor, asdict(self.config), metrics, self.output_dir / "model")
+                if self.push is not None:
+                    self.push.push(f"Step {self.run.step}")
+            except (OSError, SafetensorError) as error:
+                logger.error("%s could not be written: %s", self.output_dir / "model", error)
+                written = False
+        return self.checkpoints.agree(written)
 
 
-def _make_loader(config: TrainingConfig, dataset: Dataset, processor, num_processes: int) -> DataLoader:
-    batch_size = config.per_device_train_batch_size * num_processes
-    if len(dataset) < batch_size:
-        raise ValueError(
-            f"{len(dataset)} clips to train on, fewer than one batch of {batch_size}; "
-            "lower per_device_train_batch_size"
-        )
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=EpochSampler(len(dataset), config.seed),
-        collate_fn=ClipCollator(
-            processor,
-            sampling="rand",
-            seed=config.seed,
-            replacements=dataset if config.replace_unreadable else None,
-        ),
-        num_workers=config.dataloader_num_workers,
-        drop_last=True,
-    )
-
-
-def _make_optimizer(config: TrainingConfig, model: torch.nn.Module) -> torch.optim.AdamW:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-def _batches(
-    loader: DataLoader, sampler: EpochSampler, collator: ClipCollator, max_steps: int
-) -> Iterator[tuple[int, int, dict[str, torch.Tensor]]]:
-    """Yields (step, epoch, batch) for steps 1 to `max_steps`, epoch after epoch."""
-    step = 0
-    for epoch in itertools.count():
-        sampler.set_epoch(epoch)
-        collator.set_epoch(epoch)
-        for batch in loader:
-            step += 1
-            yield step, epoch, batch
-            if step == max_steps:
-                return
-
-
-def _update(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    loss_function: ContrastiveLoss,
-    optimizer: torch.optim.Optimizer,
-    batch: dict[str, torch.Tensor],
-    max_grad_norm: float,
-) -> tuple[float, float]:
-    """Makes one optimizer step, on every process; returns the loss of the global batch and the temperature."""
-    temperature = accelerator.unwrap_model(model).temp
-    outputs = model(batch["pixel_values"], batch["input_ids"], batch["attention_mask"])
-    loss = loss_function(outputs.video_embeds, outputs.text_embeds, temperature)
-    accelerator.backward(loss)
-    accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    with torch.no_grad():
-        temperature.clamp_(MIN_TEMPERATURE, MAX_TEMPERATURE)
-    return accelerator.reduce(loss.detach(), reduction="mean").item(), temperature.item()
-
-
-def _replaced(accelerator: Accelerator, batch: dict[str, torch.Tensor]) -> list[int]:
-    """Returns the ids of captions of the global batch that were replaced because their clip cannot be read."""
-    if "asked_caption_id" not in batch:
-        return []
-    asked, used = accelerator.gather((batch["asked_caption_id"], batch["caption_id"]))
-    return asked[asked != used].tolist()
-
-
-def _save(model, processor, folder: Path) -> None:
-    """Writes beside and renames, so that `folder` is never half there."""
-    beside = folder.with_name(f".{folder.name}-unfinished")
-    shutil.rmtree(beside, ignore_errors=True)
-    model.save_pretrained(beside)
-    processor.save_pretrained(beside)
-    beside.rename(folder)
+def _write_beside(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}-unfinished")
+    beside.write_text(text)
+    beside.replace(path)

@@ -14,9 +14,24 @@ IMAGE_SIZE = 48
 NUM_FRAMES = 6
 
 
-def start(model_name_or_path: str | None, captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
-    """Returns the model and processor named, or new tiny ones where none is."""
-    return new_tiny_model(captions) if model_name_or_path is None else load_model(model_name_or_path)
+def start(
+    model_name_or_path: str | None,
+    encoders: tuple[str, str] | None,
+    num_frames: int | None,
+    captions: Iterable[str],
+) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
+    """
+    Returns the model and processor to train: those named, or made from two `encoders`, of video and of text, or new
+    tiny ones where none is given. `num_frames` is what the processor samples from a clip, if not what it does anyway.
+    """
+    if encoders is not None:
+        frames = {"num_frames": num_frames} if num_frames else {}
+        return SurgCLIPModel.from_encoders(*encoders, **frames), SurgCLIPProcessor.from_encoders(*encoders, **frames)
+    if model_name_or_path is None:
+        return new_tiny_model(captions, num_frames or NUM_FRAMES)
+    model, processor = load_model(model_name_or_path)
+    processor.video_processor.num_frames = num_frames or processor.video_processor.num_frames
+    return model, processor
 
 
 def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
@@ -39,7 +54,7 @@ def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcesso
     return AutoModel.from_pretrained(model_name_or_path), processor
 
 
-def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
+def new_tiny_model(captions: Iterable[str], num_frames: int = NUM_FRAMES) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
     """Returns an untrained SurgCLIP of 1 million parameters with a wordpiece vocabulary learned from `captions`."""
     tokenizer = learn_tokenizer(captions)
     hidden = {
@@ -56,7 +71,7 @@ def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProc
             "drop_path_rate": 0.0,
             "image_size": IMAGE_SIZE,
             "patch_size": 16,
-            "num_frames": NUM_FRAMES,
+            "num_frames": num_frames,
             "num_hidden_layers": 3,
         },
         text_config={
@@ -67,7 +82,7 @@ def new_tiny_model(captions: Iterable[str]) -> tuple[SurgCLIPModel, SurgCLIPProc
         },
         projection_dim=64,
     )
-    video_processor = SurgCLIPVideoProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, num_frames=NUM_FRAMES)
+    video_processor = SurgCLIPVideoProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, num_frames=num_frames)
     model = SurgCLIPModel(config)
     # As loud as the patches: a time embedding that starts small leaves the order of frames unlearned for long.
     torch.nn.init.normal_(model.vision_encoder.model.time_embed)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: all that a run needs to go on as if it had not stopped."""
+
+import json
+import logging
+import os
+import pickle
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError
+
+logger = logging.getLogger(__name__)
+
+STATE_NAME = "trainer_state.json"
+_NAME = re.compile(r"step-(\d{8,})")
+# What writers of torch and safetensors raise for a full disk, beside OSError.
+_CANNOT_WRITE = (OSError, RuntimeError, SafetensorError)
+
+
+class Checkpoints:
+    """
+    The folder of a run's checkpoints, `step-00000500/` and so on. A checkpoint is there whole or not at all: it is
+    written beside and renamed once every process has written its part. Every process must make one, and call its
+    methods together.
+
+    The main process writes; where the folder is not on a disk that all machines share, a process of each machine does.
+
+    Args:
+        folder: Made where it is absent.
+        accelerator: Has prepared the model and the optimizer.
+        total_limit: How many are kept.
+    """
+
+    def __init__(self, folder: Path, accelerator: Accelerator, total_limit: int):
+        self.folder, self.accelerator, self.total_limit = folder, accelerator, total_limit
+        folder.mkdir(parents=True, exist_ok=True)
+        self.on_each_node = not self._is_shared()
+        accelerator.project_configuration.save_on_each_node = self.on_each_node
+        self.is_writer = accelerator.is_local_main_process if self.on_each_node else accelerator.is_main_process
+        if self.is_writer:
+            for leftover in folder.glob(".step-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        accelerator.wait_for_everyone()
+
+    def _is_shared(self) -> bool:
+        token = self.folder / ".shared"
+        if self.accelerator.is_main_process:
+            token.touch()
+        self.accelerator.wait_for_everyone()
+        seen = self.agree(token.exists())
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            token.unlink()
+        return seen
+
+    def agree(self, mine: bool) -> bool:
+        """Returns whether all processes say yes."""
+        return bool(self.accelerator.gather(torch.tensor([int(mine)], device=self.accelerator.device)).min())
+
+    def save(self, step: int, state: dict[str, Any]) -> bool:
+        """
+        Saves the run after `step` steps, with `state` as JSON, and then removes what is beyond the limit. Where it
+        cannot be written, on a full disk say, the error is logged and what was there stays; returns whether it could.
+        """
+        name = f"step-{step:08d}"
+        beside = self.folder / f".{name}-unfinished"
+        error = None
+        try:
+            if self.is_writer:
+                shutil.rmtree(beside, ignore_errors=True)
+                beside.mkdir()
+        except OSError as caught:
+            error = caught
+        if self.agree(error is None):
+            try:
+                self.accelerator.save_state(str(beside))
+                if self.is_writer:
+                    (beside / STATE_NAME).write_text(json.dumps({"step": step, **state}, indent=2) + "\n")
+                _flush(beside)
+            except _CANNOT_WRITE as caught:
+                error = caught
+        if not self.agree(error is None):
+            if error is not None:
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                logger.error("checkpoint %s could not be written (%s); the one before it stays", name, reason)
+            if self.is_writer:
+                shutil.rmtree(beside, ignore_errors=True)
+            self.accelerator.wait_for_everyone()
+            return False
+        if self.is_writer:
+            self._put_in_place(beside, self.folder / name)
+            for old in self.all()[: -self.total_limit]:
+                shutil.rmtree(old, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        return True
+
+    def _put_in_place(self, beside: Path, target: Path) -> None:
+        if target.exists():  # of the run before it was resumed from an earlier one
+            replaced = target.with_name(f".{target.name}-replaced")
+            target.rename(replaced)
+            beside.rename(target)
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            beside.rename(target)
+
+    def all(self) -> list[Path]:
+        """Returns the checkpoints there are on this machine, the newest last."""
+        found = [
+            path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and (path / STATE_NAME).is_file()
+        ]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+    def newest(self) -> Path | None:
+        """Returns the newest checkpoint that every process sees."""
+        steps = {int(path.name.removeprefix("step-")) for path in self.all()}
+        seen = self.accelerator.gather(torch.tensor([max(steps, default=0)], device=self.accelerator.device))
+        while (step := int(seen.min())) and not self.agree(step in steps):
+            below = max((number for number in steps if number < step), default=0)
+            seen = self.accelerator.gather(torch.tensor([below], device=self.accelerator.device))
+        return self.folder / f"step-{step:08d}" if step else None
+
+    def load(self, path: Path) -> None:
+        """
+        Puts model, optimizer, scaler and random numbers back as they were.
+
+        Raises:
+            ValueError: a file is missing or broken.
+        """
+        index = self.accelerator.process_index
+        random_numbers = path / f"random_states_{index}.pkl"
+        try:
+            self.accelerator.load_state(str(path))
+        except pickle.UnpicklingError as error:  # whose text tells how to run what the file holds
+            raise ValueError(f"checkpoint {path} cannot be read: it is broken, or holds more than tensors") from error
+        except (*_CANNOT_WRITE, EOFError, KeyError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"checkpoint {path} cannot be read: {reason}; name another") from error
+        if not random_numbers.is_file():
+            logger.warning("%s has no random numbers of process %d; dropout takes others", path, index)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """
+    Returns what [`Checkpoints.save`] was given, and `step`.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        ValueError: it is broken.
+    """
+    file = path / STATE_NAME
+    if not file.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}, expected a folder such as checkpoints/step-00000500")
+    try:
+        state = json.loads(file.read_text())
+        step = state["step"]
+        if not isinstance(step, int) or step < 1:
+            raise ValueError(f"step={step}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is broken ({error}); name another checkpoint") from error
+    return state
+
+
+def _flush(folder: Path) -> None:
+    """Makes sure that files are on the disk before older ones are removed."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Zero-shot classification and retrieval on the validation split, between two steps."""
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from datasets import Dataset
+from torch import nn
+
+from ..data import Level
+from ..evaluation import embed_clips, retrieval, zero_shot
+from .trained_model import EncodersOf
+
+
+def validate(accelerator: Accelerator, model: nn.Module, processor, dataset: Dataset) -> dict[str, float]:
+    """
+    Returns figures by name: for each level the accuracy of choosing a clip's caption among all captions of its level,
+    with that of chance, and over all clips the recall at 1, 5 and 10 and the median rank of clips for captions.
+
+    Every process must call it, and embeds its part of the clips. Random numbers of the training are left as they are.
+
+    Args:
+        model: A prepared [`TrainedModel`].
+        processor: A SurgCLIPProcessor.
+        dataset: Rows of the validation split.
+    """
+    encoders = EncodersOf(model, accelerator.device)
+    devices = [] if accelerator.device.type == "cpu" else [accelerator.device]
+    with torch.random.fork_rng(devices=devices, device_type=accelerator.device.type if devices else "cuda"):
+        clip_embeds = _embed_together(accelerator, encoders, processor, dataset)
+        metrics = {}
+        levels = dataset["level"]
+        for level in Level:
+            rows = [row for row, value in enumerate(levels) if value == level - 1]
+            if not rows:
+                continue
+            part, name = dataset.select(rows), level.name.lower()
+            captions = list(part["caption"])
+            prompts = list(dict.fromkeys(captions))
+            labels = [prompts.index(caption) for caption in captions]
+            report = zero_shot(encoders, processor, part, prompts, labels, name, clip_embeds[rows])
+            metrics |= {f"validation/{name}_{key}": report.metrics[key] for key in ("accuracy", "chance")}
+        report = retrieval(encoders, processor, dataset, "validation", clip_embeds)
+    return metrics | {f"validation/{name}": value for name, value in report.metrics.items()}
+
+
+def _embed_together(accelerator: Accelerator, encoders: EncodersOf, processor, dataset: Dataset) -> torch.Tensor:
+    """Returns embeddings of all clips. Processes take equal numbers, the last clip several times if need be."""
+    count, index = accelerator.num_processes, accelerator.process_index
+    size = -(-len(dataset) // count)
+    rows = [min(row, len(dataset) - 1) for row in range(index * size, (index + 1) * size)]
+    mine = embed_clips(encoders, processor, dataset.select(rows))
+    return torch.cat(gather_object([mine]))[: len(dataset)]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder `model/`: what others load."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..hub import render_model_card
+from .resume import SETTINGS_NAME
+
+_PRIVATE = ("data_dir", "output_dir", "resume", "dry_run")  # of this machine and this start
+
+
+def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, folder: Path) -> None:
+    """
+    Writes the model with its processor, code, settings, metrics and card. Each file is written beside and renamed, the
+    weights last but for the card, so that `folder` can be loaded at any time.
+
+    Args:
+        model: A SurgCLIPModel.
+        processor: A SurgCLIPProcessor.
+        settings: Of the run; those that name places on this machine are left out.
+        metrics: The run's metrics.jsonl.
+        folder: Made where it is absent.
+    """
+    beside = folder.with_name(f".{folder.name}-unfinished")
+    shutil.rmtree(beside, ignore_errors=True)
+    model.save_pretrained(beside)
+    processor.save_pretrained(beside)
+    public = {name: _public(value) for name, value in settings.items() if name not in _PRIVATE}
+    (beside / SETTINGS_NAME).write_text(json.dumps(public, indent=2) + "\n")
+    shutil.copyfile(metrics, beside / metrics.name)
+    (beside / "README.md").write_text(render_model_card(beside), encoding="utf-8")
+    if not folder.exists():
+        beside.rename(folder)
+        return
+    last = ("model.safetensors", "README.md")
+    files = [path for path in beside.iterdir() if path.name not in last] + [beside / name for name in last]
+    for path in files:
+        path.replace(folder / path.name)
+    shutil.rmtree(beside)
+
+
+def _public(value: Any) -> Any:
+    """A setting as strangers may read it: of a folder of this machine the name alone."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_dir() else value

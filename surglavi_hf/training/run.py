@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run made ready: its model, optimizer, clips and position."""
+
+import math
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType, set_seed
+from torch.distributed.tensor import DTensor
+
+from .clips import EpochLoader, fingerprint, load_clips
+from .config import TrainingConfig
+from .loss import ContrastiveLoss, SigLIPLoss
+from .negatives import clip_keys
+from .processes import make_accelerator
+from .resume import describe_run
+from .schedule import learning_rate_at
+from .start import start
+from .trainable import add_adapters, freeze_layers, make_optimizer
+from .trained_model import TrainedModel, to_surgclip
+from .update import add_gradient
+
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5  # VindLU's bounds
+MIN_LR_RATE = 0.01  # VindLU's floor of the cosine, as a share of the peak
+
+
+class TrainingRun:
+    """
+    Everything of a run that changes from step to step, prepared for its processes. Every process must make one and
+    call its methods together.
+
+    Args:
+        config: Of the run.
+
+    Raises:
+        FileNotFoundError: no database in `data_dir`, or none of its videos on disk.
+        ImportError: a package that a setting needs is not installed.
+        ValueError: a setting does not fit the model or the clips.
+    """
+
+    def __init__(self, config: TrainingConfig):
+        self.config = config
+        self.accelerator = accelerator = make_accelerator(config)
+        set_seed(config.seed)
+        with accelerator.local_main_process_first():
+            self.dataset = load_clips(config, "train")
+            self.validation = _some(load_clips(config, "validation"), config) if config.eval_steps else None
+        encoders = (config.vision_encoder, config.text_encoder) if config.vision_encoder else None
+        model, self.processor = start(config.model_name_or_path, encoders, config.num_frames, self.dataset["caption"])
+        self.surgclip_config = model.config
+        freeze_layers(model, config.freeze_vision_layers, config.freeze_text_layers)
+        if config.lora_rank:
+            add_adapters(model, config.lora_rank, config.lora_alpha)
+        if config.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        set_seed(config.seed, device_specific=True)  # from here on for dropout, which must differ between processes
+        self.loader = EpochLoader(
+            config, self.dataset, self.processor, accelerator.num_processes, accelerator.process_index
+        )
+        loss_class = {"infonce": ContrastiveLoss, "siglip": SigLIPLoss}[config.loss]
+        self.loss_function = loss_class(config.negatives, config.equal_text_positives)
+        self.max_steps = self._count_steps()
+        trained = TrainedModel(model, learn_bias=config.loss == "siglip")
+        if config.torch_compile:
+            trained.compile()
+        self.model, self.optimizer = accelerator.prepare(
+            trained, make_optimizer(trained, config.learning_rate, config.weight_decay)
+        )
+        self.model.train()
+        self.step = self.epoch = self.batch = 0
+        self._iterator: Iterator[dict[str, torch.Tensor]] | None = None
+
+    @property
+    def global_batch_size(self) -> int:
+        return self.config.per_device_train_batch_size * self.accelerator.num_processes
+
+    def describe(self) -> dict[str, Any]:
+        """What the course of the run depends on."""
+        distributed = str(self.accelerator.distributed_type.value)
+        # One process, or several with copies of the model, compute the same.
+        distributed = distributed if distributed in ("FSDP", "DEEPSPEED") else "data parallel"
+        data = f"{len(self.dataset)}, sha256 {fingerprint(self.dataset)[:16]}"
+        return describe_run(self.config, self.accelerator.num_processes, distributed, data)
+
+    def position(self) -> dict[str, int]:
+        """Where in the data the run is: the next batch is number `batch` of `epoch`."""
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def go_to(self, step: int, epoch: int, batch: int) -> None:
+        self.step, self.epoch, self.batch, self._iterator = step, epoch, batch, None
+
+    def _steps_of(self, epoch: int) -> int:
+        return self.loader.num_batches(epoch) // self.config.gradient_accumulation_steps
+
+    def _count_steps(self) -> int:
+        if not self._steps_of(0):
+            raise ValueError(
+                f"gradient_accumulation_steps={self.config.gradient_accumulation_steps}, more than the "
+                f"{self.loader.num_batches(0)} batches of an epoch; lower it"
+            )
+        if self.config.max_steps > 0:
+            return self.config.max_steps
+        return sum(self._steps_of(epoch) for epoch in range(self.config.num_train_epochs))
+
+    def fetch(self) -> list[dict[str, torch.Tensor]]:
+        """
+        Returns this process's part of the batches of the next step.
+
+        Raises:
+            OSError, RuntimeError, ValueError, VideoDecodeError: a batch cannot be read, or a worker died.
+        """
+        count = self.config.gradient_accumulation_steps
+        while self.batch + count > self._steps_of(self.epoch) * count:
+            self.epoch, self.batch, self._iterator = self.epoch + 1, 0, None
+        if self._iterator is None:
+            self._iterator = iter(self.loader.load(self.epoch, self.batch))
+        return [next(self._iterator) for _ in range(count)]
+
+    def update(self, batches: list[dict[str, torch.Tensor]]) -> dict[str, Any]:
+        """
+        Makes one step with what [`fetch`] returned. It is skipped, on all processes, where the loss or the gradient is
+        not finite.
+
+        Returns:
+            `epoch`, `loss`, `learning_rate`, `temperature`, `grad_norm`; `rows_without_negative` where there are any;
+            `skipped`, the reason, and `skipped_captions`, the ids of the global batch, of a step that was skipped;
+            `replaced`, the ids of captions whose clip could not be read.
+        """
+        rate = self._learning_rate()
+        loss = torch.zeros((), device=self.accelerator.device)
+        left_out = loss.clone()
+        for batch in batches:
+            with self.accelerator.accumulate(self.model):
+                output = add_gradient(
+                    *(self.accelerator, self.model, self.loss_function, batch, clip_keys(batch)),
+                    mini_batch_size=self.config.mini_batch_size,
+                )
+            loss, left_out = loss + output.loss / len(batches), left_out + output.rows_without_negative
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        norm = math.nan if norm is None else float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        loss = float(self.accelerator.gather(loss.reshape(1)).mean())
+        metrics = {"epoch": self.epoch, "loss": loss, "learning_rate": rate, "grad_norm": norm}
+        if left_out:
+            metrics["rows_without_negative"] = int(left_out)
+        reason = self._apply(rate, loss, norm)
+        if reason:
+            batches_of_step = slice(self.batch, self.batch + len(batches))
+            ids = self.loader.caption_ids(self.epoch, batches_of_step)
+            metrics |= {"skipped": reason, "skipped_captions": list(ids)}
+        metrics["temperature"] = self._clamp_temperature()
+        metrics["replaced"] = [number for batch in batches for number in self._replaced(batch)]
+        self.step, self.batch = self.step + 1, self.batch + len(batches)
+        return metrics
+
+    def _learning_rate(self) -> float:
+        peak = self.config.learning_rate
+        warmup = math.ceil(self.config.warmup_ratio * self.max_steps)
+        return learning_rate_at(self.step, self.max_steps, warmup, peak, peak * MIN_LR_RATE)
+
+    def _apply(self, rate: float, loss: float, norm: float) -> str | None:
+        """Lets the optimizer make its step; returns why it did not."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED  # whose backward makes the step
+        finite = math.isfinite(loss) and (deepspeed or math.isfinite(norm))
+        # The scaler of fp16 skips by itself, and has to see what it skips.
+        if finite or self.accelerator.scaler is not None:
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        if not finite:
+            return f"the {'gradient' if math.isfinite(loss) else 'loss'} is not finite"
+        return "the gradient overflowed fp16" if self.optimizer.step_was_skipped else None
+
+    @torch.no_grad()
+    def _clamp_temperature(self) -> float:
+        temperature = self.accelerator.unwrap_model(self.model).model.temp
+        temperature.clamp_(MIN_TEMPERATURE, MAX_TEMPERATURE)
+        return float(temperature.full_tensor() if isinstance(temperature, DTensor) else temperature)
+
+    def _replaced(self, batch: dict[str, torch.Tensor]) -> list[int]:
+        """Returns the ids of captions of the global batch that were replaced because their clip cannot be read."""
+        if "asked_caption_id" not in batch:
+            return []
+        ids = torch.stack([batch["asked_caption_id"], batch["caption_id"]], dim=1).to(self.accelerator.device)
+        asked, used = self.accelerator.gather(ids).unbind(dim=1)
+        return asked[asked != used].tolist()
+
+    def model_now(self):
+        """Returns the SurgCLIP model as it is now, on the main process; None on others."""
+        state = self.accelerator.get_state_dict(self.model)
+        if not self.accelerator.is_main_process:
+            return None
+        return to_surgclip(self.surgclip_config, state, self.config.lora_rank, self.config.lora_alpha)
+
+
+def _some(dataset, config: TrainingConfig):
+    """The validation split, or clips spread over it where it has more than an evaluation takes."""
+    count = min(len(dataset), config.max_eval_clips)
+    return dataset.select([number * len(dataset) // count for number in range(count)])
+
+
+def peak_memory(device: torch.device) -> float:
+    """Returns the most memory that this process has used so far in GB: of the GPU where it has one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

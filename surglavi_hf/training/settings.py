@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings from flags, from a YAML or JSON file, from a preset, and from the run that is resumed."""
+
+import difflib
+import json
+from argparse import (
+    SUPPRESS,
+    ArgumentDefaultsHelpFormatter,
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+from .config import TrainingConfig
+from .resume import SETTINGS_NAME
+
+PRESETS = Path(__file__).parent / "presets"
+_NAMES = [item.name for item in fields(TrainingConfig)]
+
+
+class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Shows defaults, and the example as it is written."""
+
+
+def parse_settings(arguments: Sequence[str], description: str, prog: str) -> TrainingConfig:
+    """
+    Returns the settings that flags give; those they leave open come from `--config`, a file or the name of a preset,
+    and where a run is resumed from that run.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        ValueError: it cannot be read, or a setting is unknown, of a wrong type, out of range or against another.
+    """
+    given = _given(arguments)
+    values = read_settings(given.config) if "config" in given else {}
+    if saved := _saved_settings(given, values):
+        values = {**saved, **values}
+    parser = HfArgumentParser(
+        TrainingConfig, description=description, prog=prog, formatter_class=_HelpFormatter, allow_abbrev=False
+    )
+    presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    parser.add_argument("--config", help=f"YAML or JSON file of settings, or a preset: {presets}. Flags go first.")
+    for action in parser._actions:
+        if action.dest in values:
+            action.required, action.default = False, _typed(action, values[action.dest])
+    config, _ = parser.parse_args_into_dataclasses(list(arguments))
+    return config
+
+
+def _given(arguments: Sequence[str]) -> Namespace:
+    """The flags that say where further settings are."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, argument_default=SUPPRESS)
+    for name in ("config", "output_dir", "resume"):
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}")
+    return parser.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0]
+
+
+def _saved_settings(given: Namespace, values: dict) -> dict[str, Any]:
+    """Settings of the run that is to be resumed, none where there is no such run."""
+    resume = getattr(given, "resume", values.get("resume"))
+    output_dir = getattr(given, "output_dir", values.get("output_dir"))
+    if not resume or not output_dir or not (path := Path(output_dir) / SETTINGS_NAME).is_file():
+        return {}
+    return read_settings(path)
+
+
+def read_settings(name: str | Path) -> dict[str, Any]:
+    """
+    Returns the settings of a YAML or JSON file, or of a preset.
+
+    Raises:
+        FileNotFoundError: there is neither.
+        ValueError: it cannot be read, or names an unknown setting.
+    """
+    path = Path(name)
+    if not path.is_file():
+        path = PRESETS / f"{name}.yaml" if str(name).isidentifier() else path
+        if not path.is_file():
+            presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+            raise FileNotFoundError(f"no settings at {name}, expected a YAML or JSON file or a preset: {presets}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds no settings, expected names and values such as `learning_rate: 1.0e-4`")
+    for key in values:
+        if key not in _NAMES:
+            near = difflib.get_close_matches(str(key), _NAMES, 1)
+            raise ValueError(f"{path} has an unknown setting {key!r}" + (f"; is it {near[0]}?" if near else ""))
+    return values
+
+
+def _typed(action, value: Any) -> Any:
+    """A value of a file as its flag would give it: YAML reads 1e-4 as text, and a file may hold anything."""
+
+    def convert(item: Any) -> Any:
+        if isinstance(item, (dict, list)) or (isinstance(item, bool) and action.type in (int, float, str)):
+            raise ValueError
+        item = item if action.type is None or isinstance(item, bool) else action.type(str(item))
+        if action.choices is not None and item not in action.choices:
+            raise ValueError
+        return item
+
+    try:
+        if value is None and action.default is None:
+            return None
+        return [convert(item) for item in value] if action.nargs in ("+", "*") else convert(value)
+    except (ArgumentTypeError, TypeError, ValueError) as error:
+        expected = f"one of {', '.join(map(str, action.choices))}" if action.choices else "another type"
+        raise ValueError(f"{action.dest}={value!r}, expected {expected}") from error

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from surglavi_hf import TrainingConfig
+from surglavi_hf.training.processes import make_accelerator
+
+
+def config(**settings) -> TrainingConfig:
+    return TrainingConfig("in", "out", **settings)
+
+
+def test_settings_reach_the_accelerator():
+    accelerator = make_accelerator(config(gradient_accumulation_steps=3, mixed_precision="bf16"))
+    assert accelerator.gradient_accumulation_steps == 3 and accelerator.mixed_precision == "bf16"
+    accelerator.state._reset_state(reset_partial_state=True)
+
+
+def test_a_tracker_that_is_not_installed_is_named():
+    with pytest.raises(ValueError, match="report_to=comet_ml: that tracker is not installed; pip install comet_ml"):
+        make_accelerator(config(report_to=["comet_ml"]))

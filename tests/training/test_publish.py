@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from transformers import AutoModel
+
+from surglavi_hf.hub import render_model_card
+from surglavi_hf.training.publish import write_model
+from surglavi_hf.training.start import new_tiny_model
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return new_tiny_model(["The surgeon clips the cystic duct."])
+
+
+@pytest.fixture
+def metrics(tmp_path) -> Path:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 7, "epoch": 1, "loss": 1.25, "temperature": 0.05, "validation/task_accuracy": 0.5}\n')
+    return path
+
+
+def test_a_folder_that_loads_with_card_settings_and_metrics(tiny, metrics, tmp_path):
+    folder, encoder = tmp_path / "model", tmp_path / "some vit"
+    encoder.mkdir()
+    settings = {"data_dir": "/secret", "output_dir": "/secret", "seed": 3, "vision_encoder": str(encoder)}
+    write_model(*tiny, {**settings, "hub_model_id": "a|b\n# c"}, metrics, folder)
+    AutoModel.from_pretrained(folder)
+    assert json.loads((folder / "training.json").read_text()) == {
+        **{"seed": 3, "vision_encoder": "some vit", "hub_model_id": "a|b\n# c"}
+    }
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.library_name == "transformers"
+    for text in ("trained for 7 steps", "loss 1.250", "| seed | 3 |", "| task_accuracy | 0.5 |", r"a\|b # c |"):
+        assert text in card.text
+    assert f"{tiny[0].num_parameters():,} parameters" in card.text and "/secret" not in card.text
+    assert (folder / "metrics.jsonl").read_bytes() == metrics.read_bytes()
+
+
+def test_it_is_replaced_file_by_file(tiny, metrics, tmp_path):
+    folder = tmp_path / "model"
+    write_model(*tiny, {}, metrics, folder)
+    (folder / "notes.txt").write_text("mine")
+    held = (folder / "model.safetensors").open("rb")
+    before = held.read()
+    with_other_weights = new_tiny_model(["The surgeon clips the cystic duct."])
+    write_model(*with_other_weights, {}, metrics, folder)
+    held.seek(0)
+    assert held.read() == before, "a file that is being read was changed"
+    assert (folder / "model.safetensors").read_bytes() != before and (folder / "notes.txt").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_card_of_no_steps(tiny, tmp_path):
+    empty = tmp_path / "metrics.jsonl"
+    empty.write_text("")
+    write_model(*tiny, {}, empty, tmp_path / "model")
+    assert "Untrained." in render_model_card(tmp_path / "model")
