@@ -14,7 +14,6 @@ from ..data import VideoDecodeError
 from ..hub import BackgroundPush
 from .checkpoint import Checkpoints, read_state
 from .config import TrainingConfig
-from .evaluate import validate
 from .log import MetricsLog, start_trackers
 from .processes import end_processes
 from .publish import write_model
@@ -137,7 +136,7 @@ class _Training:
         }
         self.last = now
         if config.eval_steps and run.step % config.eval_steps == 0:
-            metrics |= validate(self.accelerator, run.model, run.processor, run.validation)
+            metrics |= run.validate()
         log.write(run.step, metrics, metrics.pop("replaced"))
         if config.save_steps and run.step % config.save_steps == 0:
             self._save()

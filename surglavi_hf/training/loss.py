@@ -107,7 +107,30 @@ class _PairwiseLoss(nn.Module):
         whole = (_Gather.apply(local[0]), _Gather.apply(local[1]), _gather(keys)) if several else local  # (N, …)
         if (num_columns := len(whole[0])) < 2:
             raise ValueError("a global batch of 1 clip has no negative; use a batch size of at least 2")
-        num_rows = max(1, self.pairs_at_once // num_columns)
+        total, count = self.sum_over_rows(local, whole, first, temperature, bias)
+        if several:
+            dist.all_reduce(count)
+        return LossOutput(total / count * (num_columns // size), num_columns - count)
+
+    def sum_over_rows(
+        self,
+        local: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        whole: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        first: int,
+        temperature: torch.Tensor,
+        bias: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Returns what this process's rows lose in sum, and how many of them have a negative.
+
+        Args:
+            local: Embeddings of clips and of texts, and keys, of the rows: `(batch_size, …)`.
+            whole: The same of the global batch.
+            first: Place of the first row in the global batch.
+            temperature: As in `forward`.
+            bias: As in `forward`.
+        """
+        size, num_rows = len(local[0]), max(1, self.pairs_at_once // len(whole[0]))
         total, count = local[0].new_zeros(()), local[0].new_zeros(())
         for start in range(0, size, num_rows):
             rows = tuple(tensor[start : start + num_rows] for tensor in local)
@@ -117,9 +140,7 @@ class _PairwiseLoss(nn.Module):
             else:
                 part = checkpoint(self._rows, *arguments, use_reentrant=False, preserve_rng_state=False)
             total, count = total + part[0], count + part[1]
-        if several:
-            dist.all_reduce(count)
-        return LossOutput(total / count * (num_columns // size), num_columns - count)
+        return total, count
 
     def _rows(
         self,

@@ -22,7 +22,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     output_dir = Path(config.output_dir)
     accelerator = Accelerator(
         # Processes that torchrun starts on a machine without accelerators would not find one another.
-        cpu=not torch.accelerator.is_available(),
+        cpu=not torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"),
         mixed_precision=config.mixed_precision,
         gradient_accumulation_plugin=GradientAccumulationPlugin(
             num_steps=config.gradient_accumulation_steps, sync_with_dataloader=False
@@ -43,6 +43,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
             raise ValueError("mini_batch_size does not work with DeepSpeed, which steps by itself; use DDP or FSDP")
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
         settings["train_micro_batch_size_per_gpu"] = config.per_device_train_batch_size
+        settings["gradient_clipping"] = config.max_grad_norm
     return accelerator
 
 

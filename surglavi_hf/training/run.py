@@ -4,12 +4,15 @@
 import math
 import resource
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType, set_seed
+from datasets import Dataset
 from torch.distributed.tensor import DTensor
 
+from ..surgclip import SurgCLIPModel
 from .clips import EpochLoader, fingerprint, load_clips
 from .config import TrainingConfig
 from .loss import ContrastiveLoss, SigLIPLoss
@@ -46,7 +49,7 @@ class TrainingRun:
         set_seed(config.seed)
         with accelerator.local_main_process_first():
             self.dataset = load_clips(config, "train")
-            self.validation = _some(load_clips(config, "validation"), config) if config.eval_steps else None
+            self.validation = _validation_clips(config) if config.eval_steps else None
         encoders = (config.vision_encoder, config.text_encoder) if config.vision_encoder else None
         model, self.processor = start(config.model_name_or_path, encoders, config.num_frames, self.dataset["caption"])
         self.surgclip_config = model.config
@@ -129,6 +132,8 @@ class TrainingRun:
             `replaced`, the ids of captions whose clip could not be read.
         """
         rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         loss = torch.zeros((), device=self.accelerator.device)
         left_out = loss.clone()
         for batch in batches:
@@ -144,7 +149,7 @@ class TrainingRun:
         metrics = {"epoch": self.epoch, "loss": loss, "learning_rate": rate, "grad_norm": norm}
         if left_out:
             metrics["rows_without_negative"] = int(left_out)
-        reason = self._apply(rate, loss, norm)
+        reason = self._apply(loss, norm)
         if reason:
             batches_of_step = slice(self.batch, self.batch + len(batches))
             ids = self.loader.caption_ids(self.epoch, batches_of_step)
@@ -159,10 +164,8 @@ class TrainingRun:
         warmup = math.ceil(self.config.warmup_ratio * self.max_steps)
         return learning_rate_at(self.step, self.max_steps, warmup, peak, peak * MIN_LR_RATE)
 
-    def _apply(self, rate: float, loss: float, norm: float) -> str | None:
+    def _apply(self, loss: float, norm: float) -> str | None:
         """Lets the optimizer make its step; returns why it did not."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED  # whose backward makes the step
         finite = math.isfinite(loss) and (deepspeed or math.isfinite(norm))
         # The scaler of fp16 skips by itself, and has to see what it skips.
@@ -187,7 +190,13 @@ class TrainingRun:
         asked, used = self.accelerator.gather(ids).unbind(dim=1)
         return asked[asked != used].tolist()
 
-    def model_now(self):
+    def validate(self) -> dict[str, float]:
+        """Returns figures of the validation split, as [`validate`]."""
+        from .evaluate import validate  # with scikit-learn, which training does without
+
+        return validate(self.accelerator, self.model, self.processor, self.validation)
+
+    def model_now(self) -> SurgCLIPModel | None:
         """Returns the SurgCLIP model as it is now, on the main process; None on others."""
         state = self.accelerator.get_state_dict(self.model)
         if not self.accelerator.is_main_process:
@@ -195,8 +204,11 @@ class TrainingRun:
         return to_surgclip(self.surgclip_config, state, self.config.lora_rank, self.config.lora_alpha)
 
 
-def _some(dataset, config: TrainingConfig):
+def _validation_clips(config: TrainingConfig) -> Dataset:
     """The validation split, or clips spread over it where it has more than an evaluation takes."""
+    if find_spec("sklearn") is None:
+        raise ImportError("eval_steps needs scikit-learn; pip install scikit-learn, or leave eval_steps out")
+    dataset = load_clips(config, "validation")
     count = min(len(dataset), config.max_eval_clips)
     return dataset.select([number * len(dataset) // count for number in range(count)])
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
+from accelerate.state import AcceleratorState
 
 from surglavi_hf import TrainingConfig
 from surglavi_hf.training.processes import make_accelerator
@@ -9,10 +10,17 @@ def config(**settings) -> TrainingConfig:
     return TrainingConfig("in", "out", **settings)
 
 
-def test_settings_reach_the_accelerator():
+@pytest.fixture
+def no_state():
+    """Accelerate keeps one state a process; whatever this one was is put aside."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_settings_reach_the_accelerator(no_state):
     accelerator = make_accelerator(config(gradient_accumulation_steps=3, mixed_precision="bf16"))
     assert accelerator.gradient_accumulation_steps == 3 and accelerator.mixed_precision == "bf16"
-    accelerator.state._reset_state(reset_partial_state=True)
 
 
 def test_a_tracker_that_is_not_installed_is_named():

@@ -7,10 +7,8 @@ from surglavi_hf import TrainingConfig
 from surglavi_hf.training.resume import check_resumed, describe_run
 
 
-def described(
-    processes: int = 1, data: str = "10, sha256 abc", distributed: str = "data parallel", **settings
-) -> dict:
-    return describe_run(TrainingConfig("in", "out", **settings), processes, distributed, data)
+def described(processes: int = 1, data: str = "10, sha256 abc", kind: str = "data parallel", **settings) -> dict:
+    return describe_run(TrainingConfig("in", "out", **settings), processes, kind, data)
 
 
 def test_the_same_run(caplog):
