@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 # The marker is written last, so that an installation that was interrupted is taken up again.
 $(INSTALLED): pyproject.toml constraints.txt
