@@ -39,7 +39,7 @@ class HubServer:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_PUT = do_HEAD = _serve
+            do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _serve
 
             def log_message(self, *arguments):
                 pass
@@ -84,6 +84,14 @@ class HubServer:
             repository["commits"].append(self._commit(repository, body))
             commit = f"{len(repository['commits']):040x}"
             return 200, {"commitUrl": f"{self.url}/{match[1]}/commit/{commit}", "commitOid": commit, "success": True}
+        if action == "/refs":
+            tags = [
+                {"name": name, "ref": f"refs/tags/{name}", "targetCommit": f"{count:040x}"}
+                for name, count in repository["tags"].items()
+            ]
+            return 200, {"branches": [], "converts": [], "tags": tags}
+        if method == "DELETE" and action.startswith("/tag/"):
+            return 200, repository["tags"].pop(action.removeprefix("/tag/")) and {}
         if action.startswith("/tag/"):
             repository["tags"][content["tag"]] = len(repository["commits"])
             return 200, {}

@@ -30,7 +30,7 @@ OWNERS = {
     },
     "simplejpeg": {"media/frame_store.py"},
     "yt_dlp": {"media/download_options.py", "media/fetch.py", "doctor.py"},
-    "torch.distributed": {"training/loss.py", "training/run.py"},  # the latter for the type of sharded tensors
+    "torch.distributed": {"training/loss.py", "training/checkpoint.py", "training/run.py"},  # the latter for types
     "accelerate": {
         f"training/{name}.py"
         for name in ("checkpoint", "clips", "evaluate", "launch", "log", "processes", "run", "update")

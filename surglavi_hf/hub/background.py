@@ -3,12 +3,13 @@
 
 import logging
 import os
+import shlex
 import shutil
 import threading
 import time
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_token
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ class BackgroundPush:
     def __init__(self, repo_id: str, folder: Path, first_pause: float = FIRST_PAUSE):
         self.repo_id, self.folder, self.first_pause = repo_id, Path(folder), first_pause
         self.api = HfApi()
+        if get_token() is None:
+            logger.warning("nobody is logged in to the Hub, so pushing to %s will fail; run hf auth login", repo_id)
+        for leftover in self.folder.parent.glob(f".{self.folder.name}-push-*"):  # of a run that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         self.pushed: str | None = None  # the message of the newest state that is there
         self._waiting: tuple[Path, str] | None = None
         self._changed = threading.Condition()
@@ -53,7 +58,11 @@ class BackgroundPush:
     def _snapshot(self) -> Path:
         """Returns a copy that later writing leaves alone. Files that are replaced by renaming need links only."""
         state = self.folder.with_name(f".{self.folder.name}-push-{time.monotonic_ns()}")
-        shutil.copytree(self.folder, state, copy_function=_link)
+        try:
+            shutil.copytree(self.folder, state, copy_function=_link)
+        except OSError:
+            shutil.rmtree(state, ignore_errors=True)
+            raise
         return state
 
     def finish(self, tag: str) -> bool:
@@ -64,12 +73,17 @@ class BackgroundPush:
         self._thread.join()
         if self._last_failed or self.pushed is None:
             return False
-        return self._try(lambda: self.api.create_tag(self.repo_id, tag=tag, exist_ok=True), f"tag {tag}")
+        return self._try(lambda: self._tag(tag), f"tag {tag}")
 
-    @property
-    def remedy(self) -> str:
-        """The command that uploads the folder by hand."""
-        return f"hf upload {self.repo_id} {self.folder} ."
+    def _tag(self, tag: str) -> None:
+        if tag in (found.name for found in self.api.list_repo_refs(self.repo_id).tags):  # of an earlier run
+            self.api.delete_tag(self.repo_id, tag=tag)
+        self.api.create_tag(self.repo_id, tag=tag)
+
+    def remedy(self, tag: str) -> str:
+        """Returns the command that uploads and tags the folder by hand."""
+        upload = shlex.join(["hf", "upload", "--private", self.repo_id, str(self.folder), "."])
+        return f"{upload} && {shlex.join(['hf', 'repos', 'tag', 'create', self.repo_id, tag])}"
 
     def _work(self) -> None:
         self._last_failed = False

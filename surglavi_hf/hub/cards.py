@@ -2,6 +2,7 @@
 """Model cards, from the files of a model's folder alone."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
@@ -19,7 +20,7 @@ def render_model_card(folder: str | Path) -> str:
     folder = Path(folder)
     vision = json.loads((folder / "config.json").read_text())["vision_config"]
     settings = json.loads((folder / "training.json").read_text())
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = list(_lines((folder / "metrics.jsonl").read_text()))
     last = lines[-1] if lines else {}
     measured = next((line for line in reversed(lines) if any(name.startswith("validation/") for name in line)), {})
     with safe_open(folder / "model.safetensors", "pt") as file:
@@ -38,6 +39,15 @@ def render_model_card(folder: str | Path) -> str:
     )
 
 
+def _lines(text: str) -> Iterator[dict]:
+    """Skips what a full disk or a kill left half written."""
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
 def _product(sizes: list[int]) -> int:
     total = 1
     for size in sizes:
@@ -46,7 +56,7 @@ def _product(sizes: list[int]) -> int:
 
 
 def _progress(last: dict) -> str:
-    if "loss" not in last:
+    if last.get("loss") is None:
         return "Untrained."
     return (
         f"Step {last['step']}, epoch {last['epoch']}, loss {last['loss']:.3f}, temperature {last['temperature']:.4f}."

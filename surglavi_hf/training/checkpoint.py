@@ -12,14 +12,17 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from accelerate.utils.other import load as load_tensors
 from safetensors import SafetensorError
+from torch.distributed.checkpoint import CheckpointException
 
 logger = logging.getLogger(__name__)
 
 STATE_NAME = "trainer_state.json"
 _NAME = re.compile(r"step-(\d{8,})")
 # What writers of torch and safetensors raise for a full disk, beside OSError.
-_CANNOT_WRITE = (OSError, RuntimeError, SafetensorError)
+_CANNOT_WRITE = (OSError, RuntimeError, SafetensorError, CheckpointException)
 
 
 class Checkpoints:
@@ -34,12 +37,18 @@ class Checkpoints:
         folder: Made where it is absent.
         accelerator: Has prepared the model and the optimizer.
         total_limit: How many are kept.
+
+    Raises:
+        ValueError: parts of one model would lie on disks of several machines.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, total_limit: int):
         self.folder, self.accelerator, self.total_limit = folder, accelerator, total_limit
         folder.mkdir(parents=True, exist_ok=True)
         self.on_each_node = not self._is_shared()
+        sharded = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+        if self.on_each_node and sharded:
+            raise ValueError(f"{folder} is not on a disk that all machines share, which sharded checkpoints need")
         accelerator.project_configuration.save_on_each_node = self.on_each_node
         self.is_writer = accelerator.is_local_main_process if self.on_each_node else accelerator.is_main_process
         if self.is_writer:
@@ -93,20 +102,27 @@ class Checkpoints:
             self.accelerator.wait_for_everyone()
             return False
         if self.is_writer:
-            self._put_in_place(beside, self.folder / name)
+            self._set_aside(self.folder / name)
+            beside.rename(self.folder / name)
             for old in self.all()[: -self.total_limit]:
                 shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
         return True
 
-    def _put_in_place(self, beside: Path, target: Path) -> None:
-        if target.exists():  # of the run before it was resumed from an earlier one
-            replaced = target.with_name(f".{target.name}-replaced")
-            target.rename(replaced)
-            beside.rename(target)
-            shutil.rmtree(replaced, ignore_errors=True)
-        else:
-            beside.rename(target)
+    def set_aside_after(self, step: int) -> None:
+        """Renames checkpoints after `step`, of a course that is left, so that none is taken for one of this run."""
+        if self.is_writer:
+            for path in self.all():
+                if int(path.name.removeprefix("step-")) > step:
+                    logger.warning("%s is newer than step %d, where this run goes on; set aside", path, step)
+                    self._set_aside(path)
+        self.accelerator.wait_for_everyone()
+
+    def _set_aside(self, path: Path) -> None:
+        if path.exists():
+            aside = path.with_name(f"aside-{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
 
     def all(self) -> list[Path]:
         """Returns the checkpoints there are on this machine, the newest last."""
@@ -134,6 +150,8 @@ class Checkpoints:
         index = self.accelerator.process_index
         random_numbers = path / f"random_states_{index}.pkl"
         try:
+            if random_numbers.is_file():
+                load_tensors(random_numbers)  # what cannot be read, load_state passes over
             self.accelerator.load_state(str(path))
         except pickle.UnpicklingError as error:  # whose text tells how to run what the file holds
             raise ValueError(f"checkpoint {path} cannot be read: it is broken, or holds more than tensors") from error
@@ -160,6 +178,8 @@ def read_state(path: Path) -> dict[str, Any]:
         step = state["step"]
         if not isinstance(step, int) or step < 1:
             raise ValueError(f"step={step}")
+        if not all(isinstance(state[name], dict) for name in ("position", "run")):
+            raise ValueError("position or run is no object")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is broken ({error}); name another checkpoint") from error
     return state
@@ -167,10 +187,9 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def _flush(folder: Path) -> None:
     """Makes sure that files are on the disk before older ones are removed."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    for path in (*folder.rglob("*"), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

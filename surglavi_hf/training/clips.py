@@ -3,7 +3,9 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import torch
@@ -33,6 +35,8 @@ def load_clips(config: TrainingConfig, split: str) -> Dataset:
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
     )
+    if not len(dataset):
+        raise ValueError(f"the split {split} of {config.data_dir} has no clips; change the fractions or level")
     names = list(dataset["video_name"])
     clips = {name: dataset[row]["clip"] for name, row in dict(zip(names, range(len(names)), strict=True)).items()}
     missing = {name for name, clip in clips.items() if not clip.available}
@@ -111,15 +115,19 @@ class EpochLoader:
         rows = self.batches.of_epoch(epoch)[batches].reshape(-1).tolist()
         return self.dataset.select(rows)["caption_id"]
 
-    def load(self, epoch: int, start: int = 0) -> DataLoader:
-        """Returns this process's part of the batches of an epoch, from number `start` on."""
+    def load(self, epoch: int, start: int = 0) -> Iterator[dict[str, torch.Tensor]]:
+        """
+        Returns this process's part of the batches of an epoch, from number `start` on. If a worker dies, asking for
+        the next batch raises RuntimeError.
+        """
         self.batches.set_epoch(epoch, start)
         self.collator.set_epoch(epoch)
         workers = {}
         if self.num_workers:
             # Forked workers would share locks and threads of whatever this process runs.
             workers = {"multiprocessing_context": "spawn", "prefetch_factor": self.prefetch_factor}
-        return DataLoader(
+            workers["worker_init_fn"] = _leave_stopping_to_the_run
+        loader = DataLoader(
             self.dataset,
             batch_sampler=self.shard,
             collate_fn=self.collator,
@@ -128,3 +136,14 @@ class EpochLoader:
             generator=torch.Generator(),  # else it takes a random number from the training
             **workers,
         )
+        batches = iter(loader)
+        if self.num_workers and threading.current_thread() is threading.main_thread():
+            # torch's handler raises wherever the training is when a worker dies, between two collectives for example.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return batches
+
+
+def _leave_stopping_to_the_run(worker: int) -> None:
+    """Signals to the process group reach the workers, too, whose run then wants a last batch and a checkpoint."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

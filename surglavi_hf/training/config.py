@@ -3,7 +3,9 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from huggingface_hub.utils import validate_repo_id
 
 from .negatives import Negatives
 from .sampler import Levels
@@ -138,9 +140,23 @@ class TrainingConfig:
     dry_run: bool = _option(False, "Say what the run would take, from two steps that change nothing, and end.")
 
     def __post_init__(self):
+        self._check_choices()
         self._check_ranges()
         for message in self._contradictions():
             raise ValueError(message)
+
+    def _check_choices(self) -> None:
+        for name in ("data_dir", "output_dir"):
+            if not getattr(self, name) or not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}={getattr(self, name)!r}, expected a folder")
+        for name, annotation in get_type_hints(TrainingConfig).items():
+            options = [part for part in (annotation, *get_args(annotation)) if get_origin(part) is Literal]
+            choices = get_args(options[0]) if options else ()
+            may_be_none = type(None) in get_args(annotation)
+            if choices and getattr(self, name) not in (*choices, *([None] if may_be_none else [])):
+                raise ValueError(f"{name}={getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        if self.hub_model_id is not None:
+            validate_repo_id(self.hub_model_id)
 
     def _check_ranges(self) -> None:
         positive = ("num_train_epochs", "per_device_train_batch_size", "learning_rate", "max_grad_norm")
@@ -156,6 +172,8 @@ class TrainingConfig:
         for name in ("warmup_ratio", "horizontal_flip"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)}, expected a share between 0 and 1")
+        if not (self.max_steps > 0 or self.max_steps == -1):
+            raise ValueError(f"max_steps={self.max_steps}, expected a positive number, or -1 for num_train_epochs")
         if not 0 < self.min_crop_area <= 1:
             raise ValueError(f"min_crop_area={self.min_crop_area}, expected a share above 0, at most 1")
         if len(self.level_weights) != 3 or not all(0 <= weight < math.inf for weight in self.level_weights):

@@ -81,5 +81,6 @@ def estimate_run(config: TrainingConfig) -> RunEstimate:
         disk_gb=((config.save_total_limit + 1) * checkpoint + 2 * num_parameters * _BYTES_OF_WEIGHT) / 1e9,
         free_gb=shutil.disk_usage(existing).free / 1e9,
     )
+    run.end_workers()
     end_processes(run.accelerator)
     return estimate

@@ -37,6 +37,11 @@ def missing_processes() -> int:
     # "accelerate launch …", "accelerate-launch …" or "python -m accelerate.commands.launch …"
     flags = next((command[place + 1 :] for place, word in enumerate(command) if word.endswith("launch")), [])
     arguments, _ = launch_command_parser().parse_known_args([*flags, "script"])
+    if (arguments.num_machines or 1) > 1:
+        raise ValueError(
+            "accelerate launch starts no processes on several machines without GPUs; run on each torchrun --nnodes N "
+            "--node_rank R --nproc_per_node P --master_addr ADDRESS -m surglavi_hf.training"
+        )
     if not arguments.num_processes:
         raise ValueError(
             "accelerate launch started one CPU process of several; say how many with --num_processes N, or use "

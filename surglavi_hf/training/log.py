@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ class MetricsLog(AbstractContextManager):
             return
         self.replaced.update(replaced)
         line = {"step": step, **metrics, **({"replaced": list(replaced)} if replaced else {})}
+        for name, value in line.items():
+            if isinstance(value, float) and not isfinite(value):
+                line[name] = None  # JSON has no NaN, which a skipped step may have
         if self.file is not None:
             try:
                 self.file.write(json.dumps(line) + "\n")
@@ -94,8 +98,8 @@ def _keep_lines(path: Path, last_step: int) -> None:
 
 def start_trackers(accelerator: Accelerator, settings: Mapping[str, Any]) -> list:
     """
-    Starts the trackers `accelerator` was made with; returns what [`MetricsLog`] calls. One that cannot start is said
-    and left out. Every process must call it.
+    Starts the trackers `accelerator` was made with; returns what [`MetricsLog`] calls. If one cannot
+    start, that is said and all are left out. Every process must call it.
     """
     flat = {name: value for name, value in settings.items() if isinstance(value, (bool, int, float, str))}
     try:

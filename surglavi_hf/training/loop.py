@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from ..data import VideoDecodeError
 from ..hub import BackgroundPush
 from .checkpoint import Checkpoints, read_state
 from .config import TrainingConfig
@@ -53,9 +52,13 @@ def train(config: TrainingConfig) -> Path:
         read_state(Path(config.resume))
     run = TrainingRun(config)
     try:
-        return _Training(run, output_dir).run_to_the_end()
+        training = _Training(run, output_dir)
+        training.run_to_the_end()
     finally:
+        run.end_workers()
         end_processes(run.accelerator)
+    training.finish_push()  # with no other process waiting
+    return output_dir / "model"
 
 
 class _Training:
@@ -68,11 +71,13 @@ class _Training:
         self.is_main = self.accelerator.is_main_process
         self.checkpoints = Checkpoints(output_dir / "checkpoints", self.accelerator, self.config.save_total_limit)
         self.saved_step = self._resume()
+        self.published_step = -1
+        self.checkpoints.set_aside_after(run.step)
         self.push: BackgroundPush | None = None
-        if self.is_main:
+        if self.checkpoints.is_writer:
             _write_beside(output_dir / SETTINGS_NAME, json.dumps(asdict(self.config), indent=2) + "\n")
-            if self.config.push_to_hub:
-                self.push = BackgroundPush(self.config.hub_model_id, output_dir / "model")
+        if self.is_main and self.config.push_to_hub:
+            self.push = BackgroundPush(self.config.hub_model_id, output_dir / "model")
 
     def _resume(self) -> int:
         """Goes on from a checkpoint, where there is one to go on from; returns its step."""
@@ -87,8 +92,8 @@ class _Training:
         self.run.go_to(state["step"], **state["position"])
         return state["step"]
 
-    def run_to_the_end(self) -> Path:
-        run, model_dir = self.run, self.output_dir / "model"
+    def run_to_the_end(self) -> None:
+        run = self.run
         trackers = start_trackers(self.accelerator, self.about) if self.config.report_to else []
         with (
             StopRequest() as stop,
@@ -102,11 +107,16 @@ class _Training:
                     raise SystemExit(128 + number)
         self._save()
         if not self._publish():
-            raise OSError(f"{model_dir} could not be written; make room, and finish with --resume auto")
-        if self.push is not None and not self.push.finish(tag=f"step-{run.step}"):
-            logger.error("the model is not on the Hub; finish with: %s", self.push.remedy)
+            raise OSError(
+                f"{self.output_dir / 'model'} could not be written; make room, and finish with --resume auto"
+            )
         self.accelerator.wait_for_everyone()
-        return model_dir
+
+    def finish_push(self) -> None:
+        """Waits for the model to be on the Hub, or says what is left to do."""
+        tag = f"step-{self.run.step}"
+        if self.push is not None and not self.push.finish(tag):
+            logger.error("the model is not on the Hub; finish with: %s", self.push.remedy(tag))
 
     def _step(self, stop: StopRequest, log: MetricsLog) -> int:
         """Makes a step; returns the signal that some process got instead, 0 otherwise."""
@@ -115,7 +125,7 @@ class _Training:
         batches, error = None, None
         try:
             batches = run.fetch()
-        except (OSError, RuntimeError, ValueError, VideoDecodeError) as caught:
+        except Exception as caught:  # whatever a file or a library brings up: the others have to know
             error = caught
         waited = time.perf_counter() - started
         number = self._agree(error, stop.signal)
@@ -147,11 +157,13 @@ class _Training:
     def _agree(self, error: Exception | None, signal_number: int) -> int:
         """
         Returns the signal that some process got, 0 for none. Where one could not read its batch, all end, with a
-        checkpoint.
+        checkpoint. A signal goes first: it may be why there is no batch.
         """
         mine = torch.tensor([[int(error is not None), signal_number]], device=self.accelerator.device)
         failed, number = self.accelerator.gather(mine).max(dim=0).values.tolist()
-        if failed:
+        if failed and not number:
+            if error is not None:
+                logger.error("process %d cannot go on: %s", self.accelerator.process_index, error)
             self._save()
             raise error if error is not None else RuntimeError("another process could not read its batch")
         return number
@@ -164,7 +176,9 @@ class _Training:
             self.saved_step = self.run.step
 
     def _publish(self) -> bool:
-        """Writes `model/` and pushes it; returns whether it could be written."""
+        """Writes `model/` and pushes it, if there has been a step since; returns whether it could be written."""
+        if self.published_step == self.run.step:
+            return True
         model, written = self.run.model_now(), True
         if self.is_main:
             try:
@@ -172,10 +186,12 @@ class _Training:
                 write_model(model, self.run.processor, asdict(self.config), metrics, self.output_dir / "model")
                 if self.push is not None:
                     self.push.push(f"Step {self.run.step}")
-            except (OSError, SafetensorError) as error:
+            except (OSError, ValueError, SafetensorError) as error:
                 logger.error("%s could not be written: %s", self.output_dir / "model", error)
                 written = False
-        return self.checkpoints.agree(written)
+        if written := self.checkpoints.agree(written):
+            self.published_step = self.run.step
+        return written
 
 
 def _write_beside(path: Path, text: str) -> None:

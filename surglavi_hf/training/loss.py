@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contrastive losses with negatives from all processes."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 import torch.distributed as dist
@@ -66,12 +66,17 @@ class _PairwiseLoss(nn.Module):
         negatives: Which pairs are told apart, see [`excluded_pairs`].
         equal_text_positives: Draw a clip to all captions of the text of its own, rather than leave them out.
         pairs_at_once: Pairs whose similarities are held at once.
+
+    Raises:
+        ValueError: `negatives` is none of the choices.
     """
 
     def __init__(
         self, negatives: Negatives = "all", equal_text_positives: bool = False, pairs_at_once: int = PAIRS_AT_ONCE
     ):
         super().__init__()
+        if negatives not in get_args(Negatives):
+            raise ValueError(f"negatives={negatives!r}, expected one of {', '.join(get_args(Negatives))}")
         self.negatives = negatives
         self.equal_text_positives = equal_text_positives
         self.pairs_at_once = pairs_at_once

@@ -17,7 +17,7 @@ from .clips import EpochLoader, fingerprint, load_clips
 from .config import TrainingConfig
 from .loss import ContrastiveLoss, SigLIPLoss
 from .negatives import clip_keys
-from .processes import make_accelerator
+from .processes import check_agreement, make_accelerator
 from .resume import describe_run
 from .schedule import learning_rate_at
 from .start import start
@@ -46,6 +46,9 @@ class TrainingRun:
     def __init__(self, config: TrainingConfig):
         self.config = config
         self.accelerator = accelerator = make_accelerator(config)
+        check_agreement(accelerator, config)
+        if self.global_batch_size < 2:
+            raise ValueError("a global batch of 1 clip has no negative; raise per_device_train_batch_size")
         set_seed(config.seed)
         with accelerator.local_main_process_first():
             self.dataset = load_clips(config, "train")
@@ -85,7 +88,8 @@ class TrainingRun:
         # One process, or several with copies of the model, compute the same.
         distributed = distributed if distributed in ("FSDP", "DEEPSPEED") else "data parallel"
         data = f"{len(self.dataset)}, sha256 {fingerprint(self.dataset)[:16]}"
-        return describe_run(self.config, self.accelerator.num_processes, distributed, data)
+        description = describe_run(self.config, self.accelerator.num_processes, distributed, data)
+        return {**description, "mixed_precision": self.accelerator.mixed_precision}  # the launcher may say it
 
     def position(self) -> dict[str, int]:
         """Where in the data the run is: the next batch is number `batch` of `epoch`."""
@@ -118,8 +122,13 @@ class TrainingRun:
         while self.batch + count > self._steps_of(self.epoch) * count:
             self.epoch, self.batch, self._iterator = self.epoch + 1, 0, None
         if self._iterator is None:
-            self._iterator = iter(self.loader.load(self.epoch, self.batch))
+            self._iterator = self.loader.load(self.epoch, self.batch)
         return [next(self._iterator) for _ in range(count)]
+
+    def end_workers(self) -> None:
+        """Ends the loader's processes, which leave signals to the run, so that leaving Python does not wait for them."""
+        if self.config.dataloader_num_workers and self._iterator is not None:
+            self._iterator._shutdown_workers()
 
     def update(self, batches: list[dict[str, torch.Tensor]]) -> dict[str, Any]:
         """

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which clips make a batch."""
 
+import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 from torch.utils.data import Sampler
+
+logger = logging.getLogger(__name__)
 
 Levels = Literal["mixed", "balanced", "one-level"]
 
@@ -29,7 +32,7 @@ class ClipBatchSampler(Sampler[list[int]]):
         max_clips_per_video: How many clips of a video a batch may have. Clips of a video are spread over the epoch.
 
     Raises:
-        ValueError: an epoch has not a single batch, or a level that must be in each has no clips.
+        ValueError: when an epoch is made: it has not a single batch, or a level has no part in balanced batches.
     """
 
     def __init__(
@@ -78,6 +81,9 @@ class ClipBatchSampler(Sampler[list[int]]):
             if self.levels == "mixed":
                 streams = [np.concatenate(streams)]
             parts = [self._fill([self._shuffle(stream, random)], [self.batch_size]) for stream in streams]
+            for stream, part in zip(streams, parts, strict=True):
+                if len(stream) and not len(part) and any(map(len, parts)):
+                    logger.warning("%d clips of one level do not fill a batch of %d", len(stream), self.batch_size)
             batches = np.concatenate(parts)
         if not len(batches):
             raise ValueError(self._too_few())
@@ -110,6 +116,11 @@ class ClipBatchSampler(Sampler[list[int]]):
         parts = exact.astype(int)
         for place in np.argsort(parts - exact, kind="stable")[: self.batch_size - parts.sum()]:
             parts[place] += 1
+        if not all(parts[exact > 0]):
+            raise ValueError(
+                f"level_weights {list(self.weights.values())} leave a level out of balanced batches of "
+                f"{self.batch_size} clips; weigh them more alike, or raise per_device_train_batch_size"
+            )
         return parts.tolist()
 
     def _fill(self, streams: list[np.ndarray], parts: list[int]) -> np.ndarray:

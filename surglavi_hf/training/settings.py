@@ -51,7 +51,10 @@ def parse_settings(arguments: Sequence[str], description: str, prog: str) -> Tra
     for action in parser._actions:
         if action.dest in values:
             action.required, action.default = False, _typed(action, values[action.dest])
-    config, _ = parser.parse_args_into_dataclasses(list(arguments))
+    config, _, *unknown = parser.parse_args_into_dataclasses(list(arguments), return_remaining_strings=True)
+    if unknown[-1]:
+        name = unknown[-1][0].lstrip("-").partition("=")[0].replace("-", "_")
+        raise ValueError(f"unknown flag {unknown[-1][0]}{_nearest(name)}")
     return config
 
 
@@ -95,9 +98,13 @@ def read_settings(name: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} holds no settings, expected names and values such as `learning_rate: 1.0e-4`")
     for key in values:
         if key not in _NAMES:
-            near = difflib.get_close_matches(str(key), _NAMES, 1)
-            raise ValueError(f"{path} has an unknown setting {key!r}" + (f"; is it {near[0]}?" if near else ""))
+            raise ValueError(f"{path} has an unknown setting {key!r}{_nearest(str(key))}")
     return values
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, _NAMES, 1)
+    return f"; is it {near[0]}?" if near else ""
 
 
 def _typed(action, value: Any) -> Any:
@@ -111,10 +118,16 @@ def _typed(action, value: Any) -> Any:
             raise ValueError
         return item
 
+    if value is False and action.choices and "no" in action.choices:
+        value = "no"  # as YAML reads it without quotes
+    if isinstance(value, str) and action.nargs == "+":
+        value = [value]
     try:
-        if value is None and action.default is None:
+        if value is None and (action.default is None or action.required):
             return None
         return [convert(item) for item in value] if action.nargs in ("+", "*") else convert(value)
     except (ArgumentTypeError, TypeError, ValueError) as error:
-        expected = f"one of {', '.join(map(str, action.choices))}" if action.choices else "another type"
+        kind = {int: "a whole number", float: "a number", str: "text"}.get(action.type, "true or false")
+        expected = f"one of {', '.join(map(str, action.choices))}" if action.choices else kind
+        expected = f"a list, each {expected}" if action.nargs == "+" else expected
         raise ValueError(f"{action.dest}={value!r}, expected {expected}") from error

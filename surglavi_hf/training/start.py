@@ -51,7 +51,8 @@ def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcesso
         processor = None  # what transformers says then is of sentencepiece
     if not isinstance(processor, SurgCLIPProcessor):
         raise ValueError(f"{model_name_or_path} has no tokenizer; save a SurgCLIPProcessor beside the weights")
-    return AutoModel.from_pretrained(model_name_or_path), processor
+    # AdamW needs single precision, whatever the weights were saved in.
+    return AutoModel.from_pretrained(model_name_or_path, dtype=torch.float32), processor
 
 
 def new_tiny_model(captions: Iterable[str], num_frames: int = NUM_FRAMES) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:

@@ -52,6 +52,22 @@ def test_each_state_is_a_commit_of_what_was_there_then(hub_server, folder):
     assert [path.name for path in folder.parent.iterdir()] == ["model"], "copies are left"
 
 
+def test_a_tag_of_an_earlier_run_is_moved(hub_server, folder):
+    for content in ("first", "second"):
+        write(folder, content)
+        push = BackgroundPush("me/x", folder, first_pause=0.01)
+        push.push("Step 1")
+        assert push.finish("step-1")
+    assert hub_server.repositories["me/x"]["tags"] == {"step-1": 2}
+
+
+def test_copies_that_a_kill_left_go(hub_server, folder):
+    left = folder.with_name(".model-push-123")
+    left.mkdir()
+    BackgroundPush("me/x", folder)
+    assert not left.exists()
+
+
 def test_a_failure_is_tried_again(hub_server, folder, caplog):
     hub_server.fail(403, times=2)
     push = BackgroundPush("me/x", folder, first_pause=0.01)
@@ -68,7 +84,8 @@ def test_a_hub_that_is_down_never_raises(hub_server, folder, caplog):
         push.push("Step 1")
         assert not push.finish("step-1")
     assert "try 5 of 5" in caplog.text and "hf_test" not in caplog.text
-    assert push.remedy == f"hf upload me/x {folder} ."
+    command = f"hf upload --private me/x {folder} . && hf repos tag create me/x step-1"
+    assert push.remedy("step-1") == command
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 

@@ -23,6 +23,12 @@ from surglavi_hf.training.start import new_tiny_model
 
 from . import faults
 
+FSDP = {
+    **{"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"},
+    **{"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT", "FSDP_RESHARD_AFTER_FORWARD": "true"},
+    **{"FSDP_CPU_RAM_EFFICIENT_LOADING": "false"},
+}
+
 
 @pytest.fixture(scope="session")
 def stored_corpus(corpus, tmp_path_factory) -> Path:
@@ -72,6 +78,7 @@ def start_run(forkserver) -> Callable[..., multiprocessing.Process]:
 
 
 def train_here(settings: dict) -> None:
+    os.setpgrp()  # a group of its own, as clusters and torchrun signal one
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     train(TrainingConfig(**settings))
@@ -122,6 +129,7 @@ def _run_rank(arguments: list[str], rank: int, num_processes: int, fault: str | 
     if num_processes > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
+
     descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT)
     os.dup2(descriptor, 2)
     sys.stderr = os.fdopen(2, "w", buffering=1)

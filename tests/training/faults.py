@@ -6,11 +6,12 @@ import resource
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
-from surglavi_hf.training import loss
+from surglavi_hf.training import loss, processes, run
 
 
 def nan_loss(rank: int, output_dir: Path) -> None:
@@ -23,6 +24,13 @@ def nan_loss(rank: int, output_dir: Path) -> None:
         return output._replace(loss=output.loss * float("nan")) if len(calls) == 3 and rank else output
 
     loss._PairwiseLoss.forward = wrong
+
+
+def other_settings(rank: int, output_dir: Path) -> None:
+    """Rank 1 was given another learning rate."""
+    if rank:
+        check = processes.check_agreement
+        run.check_agreement = lambda accelerator, config: check(accelerator, replace(config, learning_rate=1.0))
 
 
 def nan_always(rank: int, output_dir: Path) -> None:

@@ -54,13 +54,13 @@ def uninterrupted(stored_corpus, dropout_model, tmp_path_factory, forkserver) ->
     return output_dir
 
 
-def interrupt(process, output_dir: Path, at_step: int, number: int, delay: float) -> int:
+def interrupt(process, output_dir: Path, at_step: int, number: int, delay: float, group: bool = False) -> int:
     """Sends a signal once a step is made, and some time later; returns the exit status."""
     while process.is_alive() and len(metrics_of(output_dir)) < at_step:
         time.sleep(0.005)
     time.sleep(delay)
     if process.is_alive():
-        os.kill(process.pid, number)
+        os.killpg(process.pid, number) if group else os.kill(process.pid, number)
     process.join()
     return process.exitcode
 
@@ -92,10 +92,13 @@ def test_killed_anywhere_and_resumed_the_weights_are_the_same(
 
 
 def test_mid_epoch_with_workers(stored_corpus, dropout_model, uninterrupted, start_run, tmp_path):
-    """Workers read ahead of the steps; what they read ahead is read again."""
+    """
+    Workers read ahead of the steps; what they read ahead is read again. They get the signal, too, as clusters and
+    torchrun send it.
+    """
     options = settings(stored_corpus, tmp_path, dropout_model, resume="auto", max_steps=STEPS, save_steps=0)
     options |= {"dataloader_num_workers": 1}
-    assert interrupt(start_run(**options), tmp_path, 7, signal.SIGTERM, 0.0) == 128 + signal.SIGTERM
+    assert interrupt(start_run(**options), tmp_path, 7, signal.SIGTERM, 0.0, group=True) == 128 + signal.SIGTERM
     state = read_state(next((tmp_path / "checkpoints").iterdir()))
     assert state["position"]["batch"] == state["step"] % 6 != 0, "this is mid-epoch"
     last = start_run(**{**options, "dataloader_num_workers": 0})
@@ -134,18 +137,18 @@ def test_the_newest_are_kept(small):
     checkpoints, _ = small
     assert checkpoints.newest() is None
     for step in (9, 10, 100):
-        assert checkpoints.save(step, {"run": {}})
+        assert checkpoints.save(step, {"run": {}, "position": {}})
     assert [path.name for path in checkpoints.all()] == ["step-00000010", "step-00000100"]
     assert checkpoints.newest().name == "step-00000100" and read_state(checkpoints.newest())["step"] == 100
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(small, caplog):
     checkpoints, model = small
-    assert checkpoints.save(1, {"run": {}})
+    assert checkpoints.save(1, {"run": {}, "position": {}})
     before = {path: path.read_bytes() for path in checkpoints.all()[0].iterdir()}
     for largest in (100_000, 500_000, 10):  # in the weights, in the optimizer's state, at once
         with Disk(largest):
-            assert not checkpoints.save(2, {"run": {}})
+            assert not checkpoints.save(2, {"run": {}, "position": {}})
         assert "checkpoint step-00000002 could not be written (" in caplog.text
         assert "the one before it stays" in caplog.text
         assert [path.name for path in checkpoints.folder.iterdir()] == ["step-00000001"], "leftovers"
@@ -155,14 +158,28 @@ def test_a_full_disk_leaves_the_checkpoint_before(small, caplog):
         model.weight.zero_()
     checkpoints.load(checkpoints.newest())
     assert torch.equal(model.weight, value)
-    assert checkpoints.save(2, {"run": {}}), "there is room again"
+    assert checkpoints.save(2, {"run": {}, "position": {}}), "there is room again"
 
 
 def test_saved_again_after_an_earlier_resume(small):
     checkpoints, _ = small
-    assert checkpoints.save(1, {"run": {"seed": 1}}) and checkpoints.save(1, {"run": {"seed": 2}})
+    assert checkpoints.save(1, {"run": {"seed": 1}, "position": {}}) and checkpoints.save(
+        1, {"run": {"seed": 2}, "position": {}}
+    )
     assert read_state(checkpoints.newest())["run"] == {"seed": 2}
-    assert len(list(checkpoints.folder.iterdir())) == 1
+    assert [path.name for path in checkpoints.all()] == ["step-00000001"]
+
+
+def test_going_back_sets_aside_what_is_newer(small, caplog):
+    """Else --resume auto would take up a course that was left, and the limit would remove the new one."""
+    checkpoints, _ = small
+    for step in (80, 90, 100):
+        checkpoints.save(step, {"run": {}, "position": {}})
+    checkpoints.set_aside_after(90)
+    assert "step-00000100 is newer than step 90, where this run goes on; set aside" in caplog.text
+    assert checkpoints.newest().name == "step-00000090" and (checkpoints.folder / "aside-step-00000100").is_dir()
+    checkpoints.save(95, {"run": {}, "position": {}})
+    assert [path.name for path in checkpoints.all()] == ["step-00000090", "step-00000095"]
 
 
 def test_leftovers_of_a_kill_go(small):
@@ -173,16 +190,16 @@ def test_leftovers_of_a_kill_go(small):
     assert again.newest() is None and [path.name for path in again.folder.iterdir()] == ["step-00000008"]
 
 
-@pytest.mark.parametrize("broken", ["model.safetensors", "optimizer.bin"])
+@pytest.mark.parametrize("broken", ["model.safetensors", "optimizer.bin", "random_states_0.pkl"])
 def test_a_broken_file_is_named(small, broken):
     checkpoints, _ = small
-    checkpoints.save(1, {"run": {}})
+    checkpoints.save(1, {"run": {}, "position": {}})
     (checkpoints.newest() / broken).write_bytes(b"\0" * 50)
     with pytest.raises(ValueError, match=r"step-00000001 cannot be read: "):
         checkpoints.load(checkpoints.newest())
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": "x"}', '{"step": 0}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": "x"}', '{"step": 0}', '{"step": 1}'])
 def test_a_broken_state_is_named(tmp_path, content):
     (tmp_path / STATE_NAME).write_text(content)
     with pytest.raises(ValueError, match=f"{STATE_NAME} is broken"):
@@ -194,7 +211,7 @@ def test_a_broken_state_is_named(tmp_path, content):
 def test_nothing_of_a_checkpoint_is_run(small, tmp_path):
     """A pickle that would run code is refused."""
     checkpoints, _ = small
-    checkpoints.save(1, {"run": {}})
+    checkpoints.save(1, {"run": {}, "position": {}})
 
     class Run:
         def __reduce__(self):

@@ -26,6 +26,10 @@ from surglavi_hf import TrainingConfig
         {"level_weights": [1.0, -1.0, 1.0]},
         {"save_steps": -1},
         {"lora_rank": -2},
+        {"max_steps": 0},
+        {"negatives": "overlaps"},
+        {"levels": "one_level"},
+        {"mixed_precision": "bf15"},
     ],
 )
 def test_settings_out_of_range_are_named(options):

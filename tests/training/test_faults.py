@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from .conftest import metrics_of
+from .conftest import FSDP, metrics_of
 
 STEPS = 6
 
@@ -60,7 +60,25 @@ def test_a_process_that_cannot_read_ends_all_with_a_checkpoint(broken_corpus, tm
     assert ended.statuses == [1, 1]
     steps = len(metrics_of(tmp_path / "run"))
     assert checkpoints(tmp_path / "run") == ([f"step-{steps:08d}"] if steps else [])
-    assert "error: " in ended.errors[0]
+    assert any("cannot go on: " in said and "procedure-" in said for said in ended.errors), "the file is named"
+
+
+def test_an_unreadable_validation_clip_is_left_out_and_counted(broken_corpus, tmp_path, run_processes):
+    folder, _ = broken_corpus
+    more = ("--eval_steps", "3", "--validation_fraction", "0.4")
+    for environment in ({}, FSDP):
+        for name in ("videos", "frames"):  # of the validation split, too
+            for path in sorted((folder / name).rglob("*.*"))[:4]:
+                path.write_bytes(b"\0" * 100)
+        ended = run_processes(flags(folder, tmp_path / f"run {len(environment)}", *more), **environment)
+        assert ended.statuses == [0, 0], ended.errors
+        line = metrics_of(tmp_path / f"run {len(environment)}")[2]
+        assert line["validation/unreadable"] > 0 and 0 <= line["validation/text_to_video_R@1"] <= 1
+
+
+def test_different_settings_are_refused_by_all(stored_corpus, tmp_path, run_processes):
+    ended = run_processes(flags(stored_corpus, tmp_path / "run"), fault="other_settings")
+    assert ended.statuses == [1, 1] and "processes were given different settings" in ended.errors[0]
 
 
 def test_a_loss_that_is_no_number_skips_the_step_everywhere(stored_corpus, tmp_path, run_processes):
@@ -82,13 +100,16 @@ def test_a_run_that_cannot_go_on_ends(stored_corpus, tmp_path, run_processes):
     assert len(metrics_of(tmp_path / "run")) == 24
 
 
-def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on(stored_corpus, tmp_path, run_processes):
-    ended = run_processes(flags(stored_corpus, tmp_path / "run"), fault="full_disk")
+@pytest.mark.parametrize("environment", [{}, FSDP], ids=["ddp", "fsdp"])
+def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on(
+    stored_corpus, tmp_path, run_processes, environment
+):
+    ended = run_processes(flags(stored_corpus, tmp_path / "run"), fault="full_disk", **environment)
     assert ended.statuses == [1, 1], "the trained model could not be written"
     assert len(metrics_of(tmp_path / "run")) == STEPS, "training ended early"
     assert len(checkpoints(tmp_path / "run")) == 1
     assert "could not be written (" in ended.errors[0] and "the one before it stays" in ended.errors[0]
-    ended = run_processes(flags(stored_corpus, tmp_path / "run", "--resume", "auto"))
+    ended = run_processes(flags(stored_corpus, tmp_path / "run", "--resume", "auto"), **environment)
     assert ended.statuses == [0, 0], "there is room again"
     assert checkpoints(tmp_path / "run")[-1] == f"step-{STEPS:08d}"
 
@@ -100,5 +121,6 @@ def test_a_killed_worker_ends_all_processes_with_a_checkpoint(stored_corpus, tmp
     )
     assert ended.statuses == [1, 1], ended.errors
     assert "another process could not read its batch" in ended.errors[0], ended.errors
+    assert "process 1 cannot go on: DataLoader worker" in ended.errors[1], ended.errors
     steps = len(metrics_of(tmp_path / "run"))
     assert 2 <= steps < 40 and checkpoints(tmp_path / "run") == [f"step-{steps:08d}"]

@@ -57,6 +57,12 @@ def test_without_the_cpu_flag(launched, monkeypatch):
         launched(launcher, **environment)
 
 
+def test_several_machines_without_gpus(launched):
+    launcher = ["python", "/bin/accelerate", "launch", "--cpu", "--num_machines", "2", "--num_processes", "4"]
+    with pytest.raises(ValueError, match="torchrun --nnodes N"):
+        launched([*launcher, *SCRIPT], **CPU)
+
+
 def test_the_number_is_nowhere(launched):
     with pytest.raises(ValueError, match="torchrun --nproc_per_node"):
         launched(["python", "/bin/accelerate", "launch", "--cpu", "-m", "surglavi_hf.training"], **CPU)

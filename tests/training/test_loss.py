@@ -56,6 +56,11 @@ def test_without_keys_every_other_pair_is_a_negative():
         torch.testing.assert_close(value, wanted, rtol=1e-12, atol=1e-12)
 
 
+def test_unknown_negatives():
+    with pytest.raises(ValueError, match="negatives='overlaps', expected one of all, same-text"):
+        ContrastiveLoss("overlaps")
+
+
 def test_no_negatives():
     with pytest.raises(ValueError, match="no negative"):
         ContrastiveLoss()(torch.ones(1, 4), torch.ones(1, 4), torch.tensor(1.0))

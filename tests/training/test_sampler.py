@@ -116,6 +116,13 @@ def test_a_limit_leaves_few_clips_out():
     assert len(sampler) > 0.9 * 10_000 / 32
 
 
+def test_levels_that_would_never_be_seen(caplog):
+    with pytest.raises(ValueError, match=r"leave a level out of balanced batches of 4 clips"):
+        batches(batch_size=4, levels="balanced", level_weights={0: 10.0, 1: 1.0, 2: 1.0})
+    batches(batch_size=20, levels="one-level")
+    assert "12 clips of one level do not fill a batch of 20" in caplog.text
+
+
 def test_fewer_than_a_batch():
     with pytest.raises(ValueError, match="102 clips of 17 videos to train on, fewer than one batch of 103"):
         batches(batch_size=103)

@@ -36,8 +36,10 @@ def test_a_file_gives_what_flags_leave_open(tmp_path, suffix):
 
 def test_numbers_as_yaml_reads_them(tmp_path):
     path = tmp_path / "run.yaml"
-    path.write_text("learning_rate: 1e-4\nmax_steps: 1_000\nmixed_precision: 'no'\n")  # YAML 1.1: text, a number, text
+    # In YAML 1.1 text, a number, false, and text where a list is wanted.
+    path.write_text("learning_rate: 1e-4\nmax_steps: 1_000\nmixed_precision: no\nreport_to: wandb\n")
     config = parse(*PLACES, "--config", str(path))
+    assert config.report_to == ["wandb"]
     assert (config.learning_rate, config.max_steps, config.mixed_precision) == (1e-4, 1000, "no")
 
 
@@ -47,15 +49,16 @@ def test_numbers_as_yaml_reads_them(tmp_path):
         ("lerning_rate: 1", "unknown setting 'lerning_rate'; is it learning_rate?"),
         ("xyz: 1", "unknown setting 'xyz'$"),
         ("1: 2", "unknown setting 1$"),
-        ("learning_rate: [1]", r"learning_rate=\[1\], expected another type"),
-        ("learning_rate: fast", "learning_rate='fast', expected another type"),
-        ("learning_rate: true", "learning_rate=True, expected another type"),
-        ("seed: 1.5", "seed=1.5, expected another type"),
-        ("seed:", "seed=None, expected another type"),
+        ("learning_rate: [1]", r"learning_rate=\[1\], expected a number"),
+        ("learning_rate: fast", "learning_rate='fast', expected a number"),
+        ("learning_rate: true", "learning_rate=True, expected a number"),
+        ("seed: 1.5", "seed=1.5, expected a whole number"),
+        ("seed:", "seed=None, expected a whole number"),
         ("level: fase", "level='fase', expected one of all, task, step, phase"),
-        ("level_weights: 3", "level_weights=3, expected another type"),
-        ("level_weights: [1, x, 2]", r"level_weights=\[1, 'x', 2\], expected another type"),
-        ("gradient_checkpointing: perhaps", "gradient_checkpointing='perhaps', expected another type"),
+        ("level_weights: 3", "level_weights=3, expected a list, each a number"),
+        ("output_dir:", "output_dir=None, expected a folder"),
+        ("level_weights: [1, x, 2]", r"level_weights=\[1, 'x', 2\], expected a list, each a number"),
+        ("gradient_checkpointing: perhaps", "gradient_checkpointing='perhaps', expected true or false"),
         ("learning_rate: -1", "learning_rate=-1.0, expected a positive number"),
         ("- learning_rate", "holds no settings"),
         ("a: [", "cannot be read: "),
@@ -65,8 +68,9 @@ def test_numbers_as_yaml_reads_them(tmp_path):
 def test_what_is_wrong_with_a_file_is_named(tmp_path, text, message):
     path = tmp_path / "run.yaml"
     path.write_text(text)
+    places = PLACES[:2] if "output_dir" in text else PLACES
     with pytest.raises(ValueError, match=message):
-        parse(*PLACES, "--config", str(path))
+        parse(*places, "--config", str(path))
 
 
 def test_no_such_file_or_preset():
@@ -94,8 +98,8 @@ def test_a_resumed_run_keeps_its_settings(tmp_path):
 
 
 def test_unknown_flags_and_help(capsys):
-    with pytest.raises(ValueError, match="--lerning_rate"):
-        parse(*PLACES, "--lerning_rate", "1")
+    with pytest.raises(ValueError, match="unknown flag --lerning-rate; is it learning_rate"):
+        parse(*PLACES, "--lerning-rate", "1")
     with pytest.raises(SystemExit):
         parse("--help")
     assert "--negatives" in capsys.readouterr().out

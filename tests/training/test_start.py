@@ -63,6 +63,13 @@ def test_what_is_no_surgclip_with_its_processor(tmp_path):
         load_model(str(tmp_path / "half"))
 
 
+def test_weights_of_half_precision_are_trained_in_single(tmp_path):
+    model, processor = new_tiny_model(CAPTIONS)
+    model.half().save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in load_model(str(tmp_path))[0].parameters()} == {torch.float32}
+
+
 def test_time_is_as_loud_as_the_patches():
     model, _ = new_tiny_model(CAPTIONS)
     assert model.vision_encoder.model.time_embed.std().item() == pytest.approx(1.0, rel=0.1)
