@@ -123,10 +123,13 @@ class TrainingRun:
             self.epoch, self.batch, self._iterator = self.epoch + 1, 0, None
         if self._iterator is None:
             self._iterator = self.loader.load(self.epoch, self.batch)
-        return [next(self._iterator) for _ in range(count)]
+        try:
+            return [next(self._iterator) for _ in range(count)]
+        except (EOFError, ConnectionError) as error:  # its end of a pipe
+            raise RuntimeError("a DataLoader worker died; if memory is short, lower dataloader_num_workers") from error
 
     def end_workers(self) -> None:
-        """Ends the loader's processes, which leave signals to the run, so that leaving Python does not wait for them."""
+        """Ends the loader's processes, which leave signals to the run; leaving Python would wait for them."""
         if self.config.dataloader_num_workers and self._iterator is not None:
             self._iterator._shutdown_workers()
 

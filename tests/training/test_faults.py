@@ -121,6 +121,6 @@ def test_a_killed_worker_ends_all_processes_with_a_checkpoint(stored_corpus, tmp
     )
     assert ended.statuses == [1, 1], ended.errors
     assert "another process could not read its batch" in ended.errors[0], ended.errors
-    assert "process 1 cannot go on: DataLoader worker" in ended.errors[1], ended.errors
+    assert "process 1 cannot go on: " in ended.errors[1] and "DataLoader worker" in ended.errors[1], ended.errors
     steps = len(metrics_of(tmp_path / "run"))
     assert 2 <= steps < 40 and checkpoints(tmp_path / "run") == [f"step-{steps:08d}"]

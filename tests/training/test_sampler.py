@@ -101,7 +101,7 @@ def test_at_most_so_many_clips_of_a_video(clips, batch_size, limit, levels, seed
     try:
         found = list(sampler)
     except ValueError as error:
-        assert "fewer than one batch" in str(error)
+        assert "fewer than one batch" in str(error) or "leave a level out" in str(error)
         return
     for batch in found:
         assert len(batch) == batch_size and max(Counter(video[clip] for clip in batch).values()) <= limit
