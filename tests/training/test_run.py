@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that change what is trained: each learns, is resumed to the bit, and leaves a SurgCLIP folder."""
+
+import math
+import shutil
+
+import pytest
+import torch
+from transformers import AutoModel
+
+from surglavi_hf import TrainingConfig
+from surglavi_hf.training.run import TrainingRun
+from surglavi_hf.training.start import new_tiny_model
+
+from .conftest import metrics_of
+
+WAYS = {
+    "lora": {"lora_rank": 4},
+    "siglip": {"loss": "siglip", "negatives": "overlap"},
+    "frozen": {"freeze_vision_layers": 2, "freeze_text_layers": 1, "gradient_checkpointing": True},
+    "bf16": {"mixed_precision": "bf16", "mini_batch_size": 3},
+    "balanced": {"level": "all", "levels": "balanced", "max_clips_per_video": 4, "gradient_accumulation_steps": 2},
+    "one level": {"level": "all", "levels": "one-level", "negatives": "same-text", "equal_text_positives": True},
+}
+
+
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_every_way_is_resumed_to_the_bit(stored_corpus, dropout_model, start_run, tmp_path, options):
+    settings = {
+        **{"data_dir": str(stored_corpus), "output_dir": str(tmp_path / "run"), "level": "phase", "max_steps": 4},
+        **{"per_device_train_batch_size": 8, "save_steps": 2, "learning_rate": 1e-3, "warmup_ratio": 0.25},
+        **{"model_name_or_path": str(dropout_model), **options},
+    }
+
+    def finish(**more) -> list[tuple]:
+        process = start_run(**{**settings, **more})
+        process.join()
+        assert process.exitcode == 0
+        names = ("loss", "grad_norm", "temperature")
+        return [tuple(line[name] for name in names) for line in metrics_of(tmp_path / "run")]
+
+    whole = finish()
+    assert len(whole) == 4 and all(map(math.isfinite, whole[-1]))
+    weights = AutoModel.from_pretrained(tmp_path / "run" / "model").state_dict()
+    start = AutoModel.from_pretrained(dropout_model).state_dict()
+    assert set(weights) == set(start) and any(not torch.equal(weights[name], start[name]) for name in start)
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000004")
+    assert finish(resume="auto") == whole
+    again = AutoModel.from_pretrained(tmp_path / "run" / "model").state_dict()
+    assert all(torch.equal(again[name], value) for name, value in weights.items())
+
+
+def test_fewer_frames_than_the_model_had(stored_corpus, dropout_model, tmp_path):
+    """A model is asked for fewer frames than it had; its processor then says so, and is saved so."""
+    config = TrainingConfig(
+        str(stored_corpus),
+        str(tmp_path),
+        model_name_or_path=str(dropout_model),
+        num_frames=2,
+        per_device_train_batch_size=4,
+        max_steps=1,
+    )
+    run = TrainingRun(config)
+    (batch,) = run.fetch()
+    assert batch["pixel_values"].shape[:2] == (4, 2) and run.processor.video_processor.num_frames == 2
+
+
+def test_one_clip_has_no_negative(stored_corpus, tmp_path):
+    with pytest.raises(ValueError, match="a global batch of 1 clip has no negative; raise per_device"):
+        TrainingRun(TrainingConfig(str(stored_corpus), str(tmp_path), per_device_train_batch_size=1))
+
+
+def test_the_temperature_stays_within_its_bounds(stored_corpus, tmp_path):
+    model, processor = new_tiny_model(["The surgeon clips the cystic duct."])
+    with torch.no_grad():
+        model.temp.fill_(0.5)
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    run = TrainingRun(
+        TrainingConfig(
+            *(str(stored_corpus), str(tmp_path)),
+            **{"model_name_or_path": str(tmp_path / "start"), "per_device_train_batch_size": 4, "max_steps": 3},
+            **{"learning_rate": 5.0, "warmup_ratio": 0.0},
+        )
+    )
+    found = [run.update(run.fetch())["temperature"] for _ in range(3)]
+    assert all(0.001 <= value <= 0.5 for value in found) and found[-1] in (pytest.approx(0.001), pytest.approx(0.5))
