@@ -6,6 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import torch
@@ -138,9 +139,28 @@ class EpochLoader:
         )
         batches = iter(loader)
         if self.num_workers and threading.current_thread() is threading.main_thread():
-            # torch's handler raises wherever the training is when a worker dies, between two collectives for example.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if callable(handler):  # torch sets it once a process
+                _torch_handlers.append(handler)
         return batches
+
+
+# torch's handler raises where the training is when a worker dies, between two collectives for example.
+_torch_handlers = []
+
+
+@contextmanager
+def workers_may_fail() -> Iterator[None]:
+    """Within it a worker that dies, or has died, raises RuntimeError; its queue might be waited for for ever."""
+    if not _torch_handlers or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGCHLD, _torch_handlers[-1])
+    try:
+        _torch_handlers[-1](signal.SIGCHLD, None)
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _leave_stopping_to_the_run(worker: int) -> None:

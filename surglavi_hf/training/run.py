@@ -13,7 +13,7 @@ from datasets import Dataset
 from torch.distributed.tensor import DTensor
 
 from ..surgclip import SurgCLIPModel
-from .clips import EpochLoader, fingerprint, load_clips
+from .clips import EpochLoader, fingerprint, load_clips, workers_may_fail
 from .config import TrainingConfig
 from .loss import ContrastiveLoss, SigLIPLoss
 from .negatives import clip_keys
@@ -124,7 +124,8 @@ class TrainingRun:
         if self._iterator is None:
             self._iterator = self.loader.load(self.epoch, self.batch)
         try:
-            return [next(self._iterator) for _ in range(count)]
+            with workers_may_fail():
+                return [next(self._iterator) for _ in range(count)]
         except (EOFError, ConnectionError) as error:  # its end of a pipe
             raise RuntimeError("a DataLoader worker died; if memory is short, lower dataloader_num_workers") from error
 

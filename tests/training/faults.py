@@ -3,7 +3,6 @@
 
 import os
 import resource
-import signal
 import threading
 import time
 from dataclasses import replace
@@ -58,12 +57,20 @@ def killed_worker(rank: int, output_dir: Path) -> None:
     """The loader's worker of the last rank is killed after the second step."""
 
     def kill() -> None:
-        for child in psutil.Process().children():
-            if any("spawn_main" in word for word in child.cmdline()):
-                os.kill(child.pid, signal.SIGKILL)
+        while not (workers := [child for child in psutil.Process().children() if _is_worker(child)]):
+            time.sleep(0.002)  # there is none between two epochs
+        for worker in workers:
+            worker.kill()
 
     if rank == int(os.environ.get("WORLD_SIZE", 1)) - 1:
         _once(lambda: len((output_dir / "metrics.jsonl").read_text().splitlines()) >= 2, kill)
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in word for word in child.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def _once(condition, action) -> None:
