@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contrastive losses with negatives from all processes."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple, get_args
 
 import torch
@@ -52,7 +53,7 @@ class LossOutput(NamedTuple):
     rows_without_negative: torch.Tensor
 
 
-class _PairwiseLoss(nn.Module):
+class _PairwiseLoss(nn.Module, ABC):
     """
     The mean over the rows of the global batch of what each loses against all columns. A row without a negative is left
     out of the mean and counted.
@@ -176,9 +177,9 @@ class _PairwiseLoss(nn.Module):
     # Whether rows of clips and rows of captions differ; both relations are symmetric, so that the masks serve both.
     symmetric = True
 
+    @abstractmethod
     def _losses(self, logits: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
         """Returns the loss of each row, all arguments of shape `(num_rows, num_columns)`."""
-        raise NotImplementedError
 
 
 class ContrastiveLoss(_PairwiseLoss):
