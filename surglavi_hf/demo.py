@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoProcessor
 from .data import Level
 from .demo_corpus import PHASE_CAPTION, STEP_CAPTION, TASK_CAPTIONS, TEST_FRACTION, write_corpus
 from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TISSUES
-from .evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot
+from .evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot_clips
 from .evaluation.pictures import draw_predictions
 from .media import FrameStoreOptions, VideoLibrary, build_frame_stores
 from .training import TrainingConfig, train
@@ -114,7 +114,7 @@ def evaluate_model(model_dir: str, data_dir: str, output: str) -> dict[str, Eval
 
     def classify(rows: list[int], prompts: list[str], name: str) -> EvalReport:
         labels = [prompts.index(captions[row]) for row in rows]
-        return zero_shot(model, processor, test.select(rows), prompts, labels, name, clip_embeds=embeds[rows])
+        return zero_shot_clips(model, processor, test.select(rows), prompts, labels, name, clip_embeds=embeds[rows])
 
     rows_of = {level.name.lower(): [row for row, value in enumerate(levels) if value == level - 1] for level in Level}
     tasks = rows_of["task"]

@@ -14,7 +14,7 @@ ROOMS = {
     "media": set(),
     "surgclip": set(),
     "data": {"media"},
-    "evaluation": {"data"},
+    "evaluation": {"data", "media"},  # benchmarks are frames and videos, without a database
     "hub": set(),
     "training": {"data", "surgclip", "evaluation", "hub"},
 }
@@ -34,10 +34,12 @@ OWNERS = {
     "accelerate": {
         f"training/{name}.py"
         for name in ("checkpoint", "clips", "evaluate", "launch", "log", "processes", "run", "update")
-    },
+    }
+    | {"evaluation/processes.py"},
     "peft": {"training/trainable.py"},
-    "yaml": {"training/settings.py"},
-    "sklearn": {"evaluation/metrics.py"},
+    "yaml": {"training/settings.py", "evaluation/benchmarks/definition.py", "evaluation/published.py"},
+    "sklearn": {"evaluation/metrics.py", "evaluation/classifiers.py"},
+    "ivtmetrics": {"evaluation/metrics.py"},
     "matplotlib": {"evaluation/pictures.py"},
     "rich": {"cli.py", "data/display.py", "data/display_videos.py", "demo.py", "doctor.py"},
 }

@@ -38,12 +38,12 @@ def embed_clips(
         return processor(videos=[row["clip"].frames(num_frames) for row in rows], return_tensors="pt")["pixel_values"]
 
     loader = DataLoader(dataset.select_columns("clip"), batch_size, collate_fn=read, num_workers=num_workers)
-    with _evaluating(model):
+    with evaluating(model):
         embeds = [
             model.get_video_features(pixel_values.to(model.device)).pooler_output.float().cpu()
             for pixel_values in tqdm(loader, desc="embed clips", unit="batch")
         ]
-    return _finite(torch.cat(embeds), "clips")
+    return finite(torch.cat(embeds), "clips")
 
 
 @torch.no_grad()
@@ -61,14 +61,15 @@ def embed_texts(model: Any, processor: Any, texts: Sequence[str], batch_size: in
         ValueError: an embedding is not finite.
     """
     embeds = []
-    with _evaluating(model):
+    with evaluating(model):
         for start in range(0, len(texts), batch_size):
             inputs = processor(text=list(texts[start : start + batch_size]), return_tensors="pt").to(model.device)
             embeds.append(model.get_text_features(**inputs).pooler_output.float().cpu())
-    return _finite(torch.cat(embeds), "texts")
+    return finite(torch.cat(embeds), "texts")
 
 
-def _finite(embeds: torch.Tensor, what: str) -> torch.Tensor:
+def finite(embeds: torch.Tensor, what: str) -> torch.Tensor:
+    """Returns `embeds`, of shape `(num_rows, dim)`. Raises ValueError where one of these is not finite."""
     bad = (~embeds.isfinite()).any(dim=1).sum().item()
     if bad:
         raise ValueError(
@@ -78,7 +79,7 @@ def _finite(embeds: torch.Tensor, what: str) -> torch.Tensor:
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode for the time of a `with`."""
     was_training = model.training
     model.eval()

@@ -4,34 +4,44 @@
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+LIBRARIES = ("surglavi-hf", "torch", "transformers", "datasets", "scikit-learn", "ivtmetrics", "pillow", "av")
 
 
 @dataclass
 class EvalReport:
     """
-    Result of an evaluation; written to JSON and read back without loss.
+    Result of an evaluation; written to JSON and read back without loss. Two reports are equal if all but their seconds
+    are.
 
     Args:
         benchmark: What was measured on.
-        metrics: Values by full name.
+        metrics: Values by full name; None where there is nothing to measure.
         protocol: Every choice the values depend on, by name.
-        predictions: What was predicted: for each clip in order a class, or for each query the rank of its first match.
-        seconds: How long it took, without embeddings that were given.
+        per_class: For each class its name, frames and values.
+        predictions: What was predicted: for each clip or labelled frame in order a class, or for each query the rank
+            of its first match. Empty where frames have several classes.
+        model: Name, revision on the Hub, and a digest of the weights.
+        data_fingerprint: A digest of labels, frames and files.
+        versions: Of the libraries that took part.
+        seconds: How long it took, without embeddings that were given; over all processes and runs.
     """
 
     benchmark: str
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     protocol: dict[str, str | int | float | bool | None]
+    per_class: list[dict[str, str | int | float | None]] = field(default_factory=list)
     predictions: list[int] = field(default_factory=list)
-    seconds: float = 0.0
+    model: dict[str, str | None] = field(default_factory=dict)
+    data_fingerprint: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float = field(default=0.0, compare=False)
 
     def to_json(self, path: str | os.PathLike) -> None:
         """Writes the report, beside and then renamed."""
-        path = Path(path)
-        beside = path.with_name(f".{path.name}-unfinished")
-        beside.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.replace(path)
+        write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "EvalReport":
@@ -50,3 +60,22 @@ class EvalReport:
         if not isinstance(content, dict) or set(content) != names:
             raise ValueError(f"{path} is no EvalReport, expected an object with the keys {', '.join(sorted(names))}")
         return cls(**content)
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions of what an evaluation runs on, as far as it is installed."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a file, beside and then renamed."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}-unfinished")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text-to-video retrieval."""
+"""Retrieval between the captions and the clips of SurgLaVi, both ways."""
 
 import time
 from typing import Any
@@ -8,8 +8,8 @@ import torch
 from datasets import Dataset
 
 from .embed import embed_clips, embed_texts
-from .metrics import retrieval_metrics, retrieval_ranks
-from .report import EvalReport
+from .ranks import match_ranks, retrieval_metrics
+from .report import EvalReport, library_versions
 
 
 def retrieval(
@@ -18,41 +18,56 @@ def retrieval(
     dataset: Dataset,
     benchmark: str = "surglavi",
     clip_embeds: torch.Tensor | None = None,
+    chunk_size: int | None = None,
 ) -> EvalReport:
     """
-    Ranks all clips for each distinct caption; a clip with that very caption is a match. `predictions` are the ranks
-    of the first match, one for each distinct caption in order of first appearance.
+    Ranks all clips for each distinct caption, and all distinct captions for each clip. Rows of one video and interval
+    are one clip, with several captions; a caption matches every clip that has it. `predictions` are the ranks of the
+    first match, one for each distinct caption in order of first appearance.
 
     Args:
         model: Has `get_video_features` and `get_text_features`, as [`SurgCLIPModel`].
         processor: A SurgCLIPProcessor.
-        dataset: Rows with `clip` and `caption` columns.
+        dataset: Rows with `video_name`, `start_time`, `end_time`, `clip` and `caption` columns.
         benchmark: Name for the report.
         clip_embeds: Embeddings of the rows, of shape `(len(dataset), projection_dim)`, where they are known already.
+        chunk_size: Queries ranked at a time; by default as many as keep memory below 1 GB.
 
     Raises:
         ValueError: `dataset` is empty.
     """
+    if not len(dataset):
+        raise ValueError("no clips to retrieve: the dataset is empty; choose another split or level")
     started = time.perf_counter()
-    if clip_embeds is None:
-        clip_embeds = embed_clips(model, processor, dataset)  # (N, D)
+    interval_columns = dataset.select_columns(["video_name", "start_time", "end_time"])[:]
+    intervals = list(zip(*interval_columns.values(), strict=True))
     captions = list(dataset["caption"])
-    queries = list(dict.fromkeys(captions))
-    place = {caption: index for index, caption in enumerate(queries)}
-    caption_of_clip = torch.tensor([place[caption] for caption in captions])
-    is_match = torch.arange(len(queries))[:, None] == caption_of_clip  # (Q, N)
-    scores = embed_texts(model, processor, queries) @ clip_embeds.T  # (Q, N)
-    ranks = retrieval_ranks(scores, is_match)
+    clip_of = {interval: index for index, interval in enumerate(dict.fromkeys(intervals))}
+    text_of = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
+    pairs = {(text_of[caption], clip_of[interval]) for caption, interval in zip(captions, intervals, strict=True)}
+    matches = torch.tensor(sorted(pairs))
+    first_row = {clip_of[interval]: row for row, interval in reversed(list(enumerate(intervals)))}
+    rows = [first_row[index] for index in range(len(clip_of))]
+    clips = embed_clips(model, processor, dataset.select(rows)) if clip_embeds is None else clip_embeds[rows]  # (N, D)
+    text_embeds = embed_texts(model, processor, list(text_of))  # (Q, D)
+    ranks = match_ranks(text_embeds, clips, matches, chunk_size)
+    metrics = retrieval_metrics(ranks, matches, len(clip_of), "text_to_video")
+    backwards = matches.flip(1)
+    text_ranks = match_ranks(clips, text_embeds, backwards, chunk_size)
+    metrics |= retrieval_metrics(text_ranks, backwards, len(text_of), "video_to_text")
     return EvalReport(
         benchmark=benchmark,
-        metrics=retrieval_metrics(ranks, is_match, "text_to_video"),
+        metrics=metrics,
         protocol={
-            "num_clips": len(dataset),
-            "num_queries": len(queries),
+            "num_clips": len(clip_of),
+            "num_captions": len(text_of),
+            "num_matches": len(matches),
             "num_frames": processor.video_processor.num_frames,
             "frame_sampling": "middle",
-            "match": "equal caption",
+            "match": "equal caption, or another caption of the clip",
+            "ties": "a non-match of equal score comes first",
         },
         predictions=ranks.tolist(),
+        versions=library_versions(),
         seconds=time.perf_counter() - started,
     )

@@ -1,62 +1,166 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Zero-shot classification with one prompt per class."""
+"""Zero-shot recognition on a benchmark: every labelled frame by the prompts, seen in the window around it."""
 
+import hashlib
+import json
+import os
 import time
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from datasets import Dataset
+from torch.nn import functional as F
+from tqdm.auto import tqdm
 
-from .embed import embed_clips, embed_texts
-from .metrics import classification_metrics
-from .report import EvalReport
+from .benchmarks import Benchmark
+from .encoders import VideoEncoder, encoder_of
+from .metrics import AbsentClasses, multi_label_metrics, single_label_metrics, triplet_metrics
+from .processes import Processes
+from .report import EvalReport, library_versions
+from .scores import ScoreStore, VideoScores
+from .windows import Windows, embed_windows
 
 
 def zero_shot(
     model: Any,
     processor: Any,
-    dataset: Dataset,
-    prompts: Sequence[str],
-    labels: Sequence[int],
-    benchmark: str = "surglavi",
-    clip_embeds: torch.Tensor | None = None,
+    benchmark: Benchmark,
+    windows: Windows | None = None,
+    absent_classes: AbsentClasses = "official",
+    output_dir: str | os.PathLike | None = None,
+    batch_size: int = 32,
+    num_workers: int = 0,
 ) -> EvalReport:
     """
-    Classifies clips by the prompt of highest cosine similarity; returns accuracy and macro F1 over all clips.
+    Scores every labelled frame by the mean cosine similarity of the window around it with each class's prompt; several
+    prompts of a class are averaged, and normalised again. One class is the best, several are ranked by their scores.
+
+    Under `accelerate launch` or torchrun the processes share the videos, and each returns the whole report.
 
     Args:
-        model: Has `get_video_features` and `get_text_features`, as [`SurgCLIPModel`].
-        processor: A SurgCLIPProcessor.
-        dataset: Rows with a `clip` column.
-        prompts: One text a class.
-        labels: The true class of each row, an index into `prompts`.
-        benchmark: Name for the report.
-        clip_embeds: Embeddings of the rows, of shape `(len(dataset), projection_dim)`, where they are known already.
+        model: SurgCLIP; CLIP, SigLIP or the like, whose frames are averaged over the window; or a [`VideoEncoder`].
+        processor: The model's.
+        benchmark: From [`load_benchmark`].
+        windows: Which frames are shown; by default those of SurgCLIP's official evaluation.
+        absent_classes: "official": F1 is 0 of a class that neither is there nor is predicted, and average precision is
+            left out; "zero" or "left_out" for both.
+        output_dir: Folder for the scores, a file a video as soon as it is done, below a folder of the benchmark's
+            name. An evaluation that was stopped goes on from there; files of another one are refused.
+        batch_size: Windows a forward pass.
+        num_workers: Processes that read frames.
+
+    Returns:
+        The [`EvalReport`]. It is the same, but for the seconds, however often the evaluation was stopped and on
+        however many processes it ran.
 
     Raises:
-        ValueError: not one label a row, a label without a prompt, or an empty dataset.
+        FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
+        ValueError: `benchmark` has labels alone, no video or no prompts, the scores are of another evaluation, or an
+            embedding is not finite.
     """
-    if len(labels) != len(dataset):
-        raise ValueError(f"{len(labels)} labels for {len(dataset)} clips, expected one each")
-    if bad := [label for label in labels if not 0 <= label < len(prompts)]:
-        raise ValueError(f"label {bad[0]} has no prompt, expected an index below {len(prompts)}")
-    started = time.perf_counter()
-    if clip_embeds is None:
-        clip_embeds = embed_clips(model, processor, dataset)  # (N, D)
-    class_embeds = embed_texts(model, processor, prompts)  # (C, D)
-    predictions = (clip_embeds @ class_embeds.T).argmax(dim=1).tolist()
+    check_can_be_seen(benchmark)
+    windows = windows or Windows()
+    encoder = encoder_of(model, processor)
+    protocol = {**benchmark.protocol, **windows.protocol(encoder.num_frames), "absent_classes": absent_classes}
+    protocol |= {
+        "score": "mean over the window of the cosine similarity to the class's prompt",
+        "dtype": str(getattr(model, "dtype", "")).removeprefix("torch."),
+    }
+    description = encoder.describe()
+    store = None
+    if output_dir is not None:
+        key = _key(benchmark.fingerprint, benchmark.prompts, windows.protocol(encoder.num_frames), description)
+        store = ScoreStore(Path(output_dir) / benchmark.name / "scores", key)
+    scored = _score_together(encoder, benchmark, windows, store, batch_size, num_workers)
+    labels = [benchmark.labels(name) for name in benchmark.videos]
+    scores = [scored[name].scores for name in benchmark.videos]
+    predictions = [values.argmax(axis=1) if len(values) else np.zeros(0, np.int64) for values in scores]
+    if benchmark.kind == "single_label":
+        metrics, per_class = single_label_metrics(labels, predictions, benchmark.classes, absent_classes)
+    else:
+        measure = triplet_metrics if benchmark.kind == "triplet" else multi_label_metrics
+        metrics, per_class = measure(labels, scores, benchmark.classes, absent_classes)
     return EvalReport(
-        benchmark=benchmark,
-        metrics=classification_metrics(labels, predictions, num_classes=len(prompts)),
-        protocol={
-            "num_clips": len(dataset),
-            "num_classes": len(prompts),
-            "num_frames": processor.video_processor.num_frames,
-            "frame_sampling": "middle",
-            "prompts_per_class": 1,
-            "average": "all clips",
-        },
-        predictions=predictions,
-        seconds=time.perf_counter() - started,
+        benchmark=benchmark.name,
+        metrics=metrics,
+        protocol=protocol,
+        per_class=per_class,
+        predictions=np.concatenate(predictions).tolist() if benchmark.kind == "single_label" else [],
+        model=description,
+        data_fingerprint=benchmark.fingerprint,
+        versions=library_versions(),
+        seconds=round(sum(result.seconds for result in scored.values()), 3),
     )
+
+
+def check_can_be_seen(benchmark: Benchmark) -> None:
+    """Raises ValueError where a benchmark has no video, or labels alone."""
+    if not benchmark.videos:
+        raise ValueError(f"{benchmark.name} has no videos; choose another split")
+    if any(video.frames is None for video in benchmark.videos.values()):
+        raise ValueError(f'{benchmark.name} was read with source="labels"; read it with its frames or videos')
+
+
+def embed_classes(encoder: VideoEncoder, prompts: tuple[tuple[str, ...], ...]) -> torch.Tensor:
+    """Returns a unit vector for each class, of shape `(num_classes, projection_dim)`; each text is embedded once."""
+    texts = list(dict.fromkeys(text for of_class in prompts for text in of_class))
+    embeds = torch.cat([encoder.embed_texts(texts[start : start + 64]) for start in range(0, len(texts), 64)])
+    place = {text: index for index, text in enumerate(texts)}
+    classes = [embeds[[place[text] for text in of_class]] for of_class in prompts]  # each (num_prompts, D)
+    return torch.stack([texts[0] if len(texts) == 1 else F.normalize(texts.mean(dim=0), dim=0) for texts in classes])
+
+
+def _score_together(
+    encoder: VideoEncoder,
+    benchmark: Benchmark,
+    windows: Windows,
+    store: ScoreStore | None,
+    batch_size: int,
+    num_workers: int,
+) -> dict[str, VideoScores]:
+    """Scores by video, of all videos, on every process."""
+    processes = Processes()
+    counts = {name: len(benchmark.positions(name)) for name in benchmark.videos}
+    mine = {}
+    with encoder.evaluating():
+        class_embeds = embed_classes(encoder, benchmark.prompts)  # (C, D)
+        progress = tqdm(
+            total=sum(counts[name] for name in processes.share(counts)),
+            desc=benchmark.name,
+            unit="frame",
+            disable=processes.index > 0,
+        )
+        with progress:
+            for name in processes.share(counts):
+                result = store.read(name, counts[name]) if store else None
+                if result is None:
+                    started = time.perf_counter()
+                    video = benchmark.videos[name]
+                    positions = benchmark.positions(name)
+                    scores = [torch.zeros(0, len(class_embeds))]
+                    if positions:
+                        around = windows.around(positions, len(video.frames), encoder.num_frames)
+                        for embeds in embed_windows(encoder, video.frames, around, batch_size, num_workers):
+                            scores.append(embeds["projected"] @ class_embeds.T)  # (B, C)
+                            progress.update(len(scores[-1]))
+                    result = VideoScores(torch.cat(scores).numpy(), time.perf_counter() - started)
+                    if store:
+                        store.write(name, _rows(benchmark, name, positions), result)
+                else:
+                    progress.update(counts[name])
+                mine[name] = result
+    return processes.merge(mine)
+
+
+def _rows(benchmark: Benchmark, name: str, positions: list[int]) -> dict[str, list]:
+    video = benchmark.videos[name]
+    return {
+        "time": [video.times[position] for position in positions],
+        "frame": [video.numbers[position] for position in positions],
+        "label": benchmark.labels(name).tolist(),
+    }
+
+
+def _key(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

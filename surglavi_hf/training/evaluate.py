@@ -10,7 +10,7 @@ from datasets import Dataset
 from torch import nn
 
 from ..data import Clip, Level, VideoDecodeError
-from ..evaluation import embed_clips, retrieval, zero_shot
+from ..evaluation import embed_clips, retrieval, zero_shot_clips
 from .trained_model import EncodersOf
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def validate(accelerator: Accelerator, model: nn.Module, processor, dataset: Dat
             captions = list(part["caption"])
             prompts = list(dict.fromkeys(captions))
             labels = [prompts.index(caption) for caption in captions]
-            report = zero_shot(encoders, processor, part, prompts, labels, name, clip_embeds[rows])
+            report = zero_shot_clips(encoders, processor, part, prompts, labels, name, clip_embeds[rows])
             metrics |= {f"validation/{name}_{key}": report.metrics[key] for key in ("accuracy", "chance")}
         report = retrieval(encoders, processor, dataset, "validation", clip_embeds)
     return metrics | {f"validation/{name}": value for name, value in report.metrics.items()}

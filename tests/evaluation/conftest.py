@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
+from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
+import av
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset, Features, Value
 from transformers import BatchFeature
 
 from surglavi_hf import VideoClip
+from surglavi_hf.demo import PROMPTS
+from surglavi_hf.evaluation import BENCHMARKS
+from surglavi_hf.training.start import new_tiny_model
+
+from .native_files import SECONDS
 
 SPANS = [(1.0, 2.0), (0.0, 1.0), (1.2, 1.8), (2.0, 3.0)]  # s
 
@@ -66,3 +75,37 @@ def clips(tmp_path, write_video) -> Dataset:
     kinds = {"video_name": "string", "caption": "string", "start_time": "float64", "end_time": "float64"}
     features = {name: Value(kinds.get(name, "int64")) for name in rows[0]} | {"clip": VideoClip(str(tmp_path))}
     return Dataset.from_list(rows, features=Features(features))
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A SurgCLIP of random weights that tells the frames of `drawn` apart."""
+    torch.manual_seed(0)
+    model, processor = new_tiny_model(PROMPTS["task"], num_frames=4)
+    return model.eval(), processor
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory) -> dict[str, Path]:
+    """For each benchmark a video with pictures that differ at the times of its frames."""
+    folder = tmp_path_factory.mktemp("drawn")
+    rates = {"one": 1.0, "ten": 0.1}
+    for name, seconds in rates.items():
+        write_pictures(folder / f"{name}.mp4", [place * seconds for place in range(SECONDS + 2)])
+    return {name: folder / ("ten.mp4" if name == "sar_rarp50" else "one.mp4") for name in BENCHMARKS}
+
+
+def write_pictures(path: Path, times: list[float]) -> None:
+    generator = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1000)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "10"}
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time in times:
+            picture = generator.integers(0, 256, (4, 4, 3), np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

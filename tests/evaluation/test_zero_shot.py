@@ -1,25 +1,195 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
+from sklearn.metrics import accuracy_score
 
-from surglavi_hf.evaluation import embed_clips, zero_shot
+from surglavi_hf.evaluation import BENCHMARKS, EvalReport, Windows, embed_texts, load_benchmark, zero_shot
+from surglavi_hf.evaluation.benchmarks.common_form import FILES
+from surglavi_hf.evaluation.encoders import encoder_of
+from surglavi_hf.evaluation.frame_source import ImageFrames
+from surglavi_hf.evaluation.scores import ScoreStore
+from surglavi_hf.evaluation.zero_shot import embed_classes
+from surglavi_hf.surgclip.windows import centered_window, online_window
+
+from .native_files import SECONDS, VIDEOS, copy_video, some_labels, write_common, write_frames, write_native
+
+SHIPPED = [name for name in BENCHMARKS if not name.startswith("grasp")]  # which ships the common form
 
 
-def test_report(oracle, processor, clips):
-    report = zero_shot(oracle, processor, clips, prompts=["2", "1", "0"], labels=[1, 2, 1, 1], benchmark="mine")
-    assert report.predictions == [1, 2, 1, 0] and report.benchmark == "mine" and report.seconds > 0
-    assert report.metrics["accuracy"] == 0.75 and report.metrics["chance"] == pytest.approx(1 / 3)
-    assert report.protocol["num_clips"] == 4 and report.protocol["num_classes"] == 3
+@pytest.mark.parametrize("name, common", [(n, False) for n in SHIPPED] + [(n, True) for n in FILES])
+def test_both_inputs_give_the_same(name, common, tmp_path, drawn, tiny_model):
+    """In every native form, and in the common one: rows, labels, scores and figures."""
+    model, processor = tiny_model
+    videos, split = VIDEOS[name]
+    labels = {video: some_labels(name, shift=place) for place, video in enumerate(videos)}
+    for video, values in labels.items():
+        if not common:
+            write_native(name, tmp_path / "frames", video, values)
+            write_native(name, tmp_path / "videos", video, values)
+        write_frames(name, tmp_path / "frames", video, drawn[name], common)
+        copy_video(name, tmp_path / "videos", video, drawn[name])
+    if common:
+        split = {}
+        write_common(name, tmp_path / "frames", labels)
+        write_common(name, tmp_path / "videos", labels)
+    every = [label for values in labels.values() for label in values]
+    reports, scores = {}, {}
+    for source in ("frames", "videos"):
+        benchmark = load_benchmark(name, tmp_path / source, videos=videos, **split)
+        assert benchmark.rows["video"] == [video for video in videos for _ in labels[video]]
+        assert [label if isinstance(label, int) else tuple(label) for label in benchmark.rows["label"]] == every
+        output = tmp_path / "output" / source
+        reports[source] = zero_shot(model, processor, benchmark, output_dir=output, batch_size=5)
+        tables = [pq.read_table(output / name / "scores" / f"{video}.parquet") for video in videos]
+        scores[source] = np.stack([row for table in tables for row in table["scores"].to_pylist()])
+    frames, videos_ = reports["frames"], reports["videos"]
+    assert np.array_equal(scores["frames"], scores["videos"])
+    assert scores["frames"].std(axis=0).max() > 1e-4, "the windows would all be alike"
+    assert frames.metrics == videos_.metrics and frames.predictions == videos_.predictions
+    assert frames.protocol["input"] == "frame files" and videos_.protocol["input"] == "video files"
+    if frames.predictions:
+        assert frames.predictions == scores["frames"].argmax(axis=1).tolist()
+        assert frames.metrics["accuracy_all_frames"] == accuracy_score(every, frames.predictions)
 
 
-def test_known_embeddings_give_the_same(oracle, processor, clips):
-    embeds = embed_clips(oracle, processor, clips)
-    given = zero_shot(oracle, processor, clips, ["0", "1"], [0] * 4, clip_embeds=embeds)
-    assert given.metrics == zero_shot(oracle, processor, clips, ["0", "1"], [0] * 4).metrics
+@pytest.fixture
+def folder(tmp_path, drawn):
+    """Two AutoLaparo videos, as frames."""
+    for place, video in enumerate(VIDEOS["autolaparo"][0]):
+        write_native("autolaparo", tmp_path, video, some_labels("autolaparo", shift=place))
+        write_frames("autolaparo", tmp_path, video, drawn["autolaparo"])
+    return tmp_path
 
 
-@pytest.mark.parametrize(
-    "labels, message", [([0, 1], "2 labels for 4 clips"), ([0, 1, 2, 0], "label 2 has no prompt")]
-)
-def test_labels_that_do_not_fit(oracle, processor, clips, labels, message):
-    with pytest.raises(ValueError, match=message):
-        zero_shot(oracle, processor, clips, ["0", "1"], labels)
+def test_scores_are_those_of_single_windows(folder, tiny_model):
+    """Against the model called for each window with the frames of the official rule."""
+    model, processor = tiny_model
+    benchmark = load_benchmark("autolaparo", folder, videos=["15"])
+    for windows, rule in (
+        (Windows(), lambda frame: centered_window(frame, SECONDS, 4)),
+        (Windows("online", 6), lambda frame: online_window(frame, 6)),
+    ):
+        output = folder / windows.placement
+        report = zero_shot(model, processor, benchmark, windows, output_dir=output, batch_size=3)
+        found = pq.read_table(output / "autolaparo" / "scores" / "15.parquet")["scores"].to_pylist()
+        frames = benchmark.videos["15"].frames.read(range(SECONDS))
+        texts = processor(text=[text for (text,) in benchmark.prompts])
+        with torch.no_grad():
+            classes = model.get_text_features(**texts).pooler_output
+            for frame, scores in enumerate(found):
+                clip = processor(videos=[frames[rule(frame)]], do_sample_frames=False)
+                expected = model.get_video_features(clip["pixel_values"]).pooler_output @ classes.T
+                assert scores == pytest.approx(expected[0].tolist(), abs=1e-5)
+        assert report.protocol["window"] == windows.placement
+
+
+def test_every_frame_is_read_once(folder, tiny_model, monkeypatch):
+    read = []
+    original = ImageFrames.read
+    monkeypatch.setattr(ImageFrames, "read", lambda self, places: read.extend(places) or original(self, places))
+    zero_shot(*tiny_model, load_benchmark("autolaparo", folder, videos=["15"]), Windows(num_frames=6, stride=2))
+    assert sorted(read) == list(range(SECONDS))
+
+
+def test_prompts_of_a_class_are_averaged(folder, tiny_model):
+    model, processor = tiny_model
+    benchmark = load_benchmark("autolaparo", folder, videos=["15"])
+    once = zero_shot(model, processor, benchmark)
+    again = replace(benchmark, prompts=tuple((text, text) for (text,) in benchmark.prompts))
+    assert zero_shot(model, processor, again).predictions == once.predictions
+    mixed = replace(benchmark, prompts=tuple((text, "a different view") for (text,) in benchmark.prompts))
+    with torch.no_grad():
+        embeds = embed_classes(encoder_of(model, processor), mixed.prompts)
+        parts = embed_texts(model, processor, mixed.prompts[0])
+    assert torch.allclose(embeds.norm(dim=1), torch.ones(7), atol=1e-6)
+    assert torch.allclose(embeds[0], torch.nn.functional.normalize(parts.mean(dim=0), dim=0), atol=1e-6)
+
+
+def test_a_killed_evaluation_goes_on(folder, tiny_model, monkeypatch):
+    model, processor = tiny_model
+    benchmark = load_benchmark("autolaparo", folder, videos=["15", "21"])
+    whole = zero_shot(model, processor, benchmark, output_dir=folder / "whole")
+    original, written = ScoreStore.write, []
+
+    def write_one(store, video, rows, scores):
+        if written:
+            raise KeyboardInterrupt
+        written.append(video)
+        original(store, video, rows, scores)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ScoreStore, "write", write_one)
+        with pytest.raises(KeyboardInterrupt):
+            zero_shot(model, processor, benchmark, output_dir=folder / "killed")
+    read = []
+    original_read = ImageFrames.read
+    monkeypatch.setattr(ImageFrames, "read", lambda self, p: read.append(self.folder.name) or original_read(self, p))
+    resumed = zero_shot(model, processor, benchmark, output_dir=folder / "killed")
+    assert resumed == whole and set(read) == {"21"}
+    assert zero_shot(model, processor, benchmark, output_dir=folder / "killed") == whole
+
+
+def test_scores_of_another_evaluation_are_refused(folder, tiny_model):
+    model, processor = tiny_model
+    benchmark = load_benchmark("autolaparo", folder, videos=["15"])
+    zero_shot(model, processor, benchmark, output_dir=folder / "out")
+    for change in ({"windows": Windows("online")}, {"benchmark": replace(benchmark, prompts=(("x",),) * 7)}):
+        with pytest.raises(ValueError, match="of another evaluation"):
+            zero_shot(
+                model, processor, change.get("benchmark", benchmark), change.get("windows"), "zero", folder / "out"
+            )
+    (folder / "out" / "autolaparo" / "scores" / "15.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"15\.parquet cannot be read .*; delete it"):
+        zero_shot(model, processor, benchmark, output_dir=folder / "out")
+
+
+def test_two_processes_give_the_report_of_one(folder, tiny_model, tmp_path):
+    model, processor = tiny_model
+    for part in tiny_model:
+        part.save_pretrained(tmp_path / "model")
+    script = tmp_path / "evaluate.py"
+    script.write_text(
+        "import os\n"
+        "from transformers import AutoModel, AutoProcessor\n"
+        "import surglavi_hf\n"
+        "from surglavi_hf import load_benchmark, zero_shot\n"
+        "model, processor = AutoModel.from_pretrained('model'), AutoProcessor.from_pretrained('model')\n"
+        "benchmark = load_benchmark('autolaparo', '.', videos=['15', '21'])\n"
+        "report = zero_shot(model, processor, benchmark, output_dir='together')\n"
+        "report.to_json(f'report-{os.environ[\"RANK\"]}.json')\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = zero_shot(model, processor, load_benchmark("autolaparo", folder, videos=["15", "21"]))
+    torch.set_num_threads(threads)
+    for rank in range(2):
+        report = EvalReport.from_json(tmp_path / f"report-{rank}.json")
+        assert report.model.pop("name") == "model"
+        alone.model.pop("name", None)
+        assert report == alone
+    assert len(list((tmp_path / "together" / "autolaparo" / "scores").iterdir())) == 2
+
+
+def test_what_cannot_be_evaluated(folder, tiny_model):
+    labels = load_benchmark("autolaparo", folder, videos=["15"], source="labels")
+    with pytest.raises(ValueError, match='was read with source="labels"'):
+        zero_shot(*tiny_model, labels)
+    with pytest.raises(ValueError, match="autolaparo has no videos"):
+        zero_shot(*tiny_model, labels.select([]))
+
+
+def test_a_video_without_labels_is_left_out(folder, tiny_model):
+    benchmark = load_benchmark("autolaparo", folder, videos=["15", "21"])
+    emptied = replace(benchmark, videos={**benchmark.videos, "21": replace(benchmark.videos["21"], labels={})})
+    assert zero_shot(*tiny_model, emptied).metrics == zero_shot(*tiny_model, benchmark.select(["15"])).metrics

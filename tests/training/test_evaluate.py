@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from datasets import load_dataset
 
-from surglavi_hf.evaluation import retrieval, zero_shot
+from surglavi_hf.evaluation import retrieval, zero_shot_clips
 from surglavi_hf.training.evaluate import validate
 from surglavi_hf.training.start import load_model
 from surglavi_hf.training.trained_model import TrainedModel
@@ -21,7 +21,7 @@ def test_figures_are_those_of_the_evaluation_room(stored_corpus, dropout_model):
     captions = list(dataset.select(rows)["caption"])
     prompts = list(dict.fromkeys(captions))
     labels = [prompts.index(caption) for caption in captions]
-    expected = zero_shot(model, processor, dataset.select(rows), prompts, labels).metrics
+    expected = zero_shot_clips(model, processor, dataset.select(rows), prompts, labels).metrics
     ranks = retrieval(model, processor, dataset).metrics
 
     prepared = TrainedModel(model).train()
@@ -30,9 +30,7 @@ def test_figures_are_those_of_the_evaluation_room(stored_corpus, dropout_model):
     assert prepared.training and torch.equal(torch.get_rng_state(), before), "training would go on otherwise"
     assert found["validation/task_accuracy"] == expected["accuracy"]
     assert found["validation/task_chance"] == expected["chance"]
-    assert {name.removeprefix("validation/"): found[name] for name in found if "text_to" in name} == pytest.approx(
-        ranks
-    )
+    assert {name.removeprefix("validation/"): found[name] for name in found if "_to_" in name} == pytest.approx(ranks)
 
 
 def test_training_does_without_scikit_learn(tmp_path):

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A benchmark that has been read: labelled frames, and how to see them."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from ..frame_source import FrameSource
+from .definition import Kind
+from .native_format import Label
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """
+    Args:
+        numbers: Of every listed frame, as the owners count them.
+        times: Of every listed frame, in seconds.
+        labels: By number.
+        frames: The listed frames; None where only labels were read.
+    """
+
+    numbers: tuple[int, ...]
+    times: tuple[float, ...]
+    labels: Mapping[int, Label]
+    frames: FrameSource | None
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmark:
+    """
+    One column of the published tables, or one like them.
+
+    Args:
+        name: As [`load_benchmark`] takes it.
+        kind: "single_label", "multi_label" or "triplet".
+        classes: Names, by class index.
+        prompts: For each class one text or more.
+        videos: By name, in order.
+        protocol: The choices made in reading it.
+    """
+
+    name: str
+    kind: Kind
+    classes: tuple[str, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    videos: Mapping[str, LabelledVideo]
+    protocol: Mapping[str, str | int | float | bool | None]
+
+    @cached_property
+    def rows(self) -> Dataset:
+        """
+        The labelled frames, video by video in order of time: `video`, `time` in seconds, `frame` (its number, as the
+        owners count), `position` (its place among the frames that are listed, windows are made of these), `label` (a
+        class, or 0 and 1 for every class).
+        """
+        columns: dict[str, list] = {name: [] for name in ("video", "time", "frame", "position", "label")}
+        for name, video in self.videos.items():
+            positions = self.positions(name)
+            columns["video"] += [name] * len(positions)
+            columns["time"] += [video.times[position] for position in positions]
+            columns["frame"] += [video.numbers[position] for position in positions]
+            columns["position"] += positions
+            columns["label"] += [video.labels[video.numbers[position]] for position in positions]
+        single = self.kind == "single_label"
+        features = Features(
+            video=Value("string"),
+            time=Value("float64"),
+            frame=Value("int64"),
+            position=Value("int64"),
+            label=ClassLabel(names=list(self.classes)) if single else List(Value("int8"), length=len(self.classes)),
+        )
+        return Dataset.from_dict(columns, features=features)
+
+    def positions(self, video: str) -> list[int]:
+        """Returns which of a video's listed frames have labels."""
+        labelled = self.videos[video]
+        return [place for place, number in enumerate(labelled.numbers) if number in labelled.labels]
+
+    def labels(self, video: str) -> np.ndarray:
+        """Returns the labels of a video: of shape `(num_frames,)`, or `(num_frames, num_classes)` of 0 and 1."""
+        labelled = self.videos[video]
+        values = [labelled.labels[number] for number in labelled.numbers if number in labelled.labels]
+        shape = (-1,) if self.kind == "single_label" else (-1, len(self.classes))
+        return np.asarray(values, dtype=np.int64).reshape(shape)
+
+    def select(self, videos: list[str]) -> "Benchmark":
+        """
+        Returns the benchmark with these videos alone.
+
+        Raises:
+            ValueError: one is not of it.
+        """
+        if unknown := [name for name in videos if name not in self.videos]:
+            raise ValueError(f"{self.name} has no video {unknown[0]!r}, expected some of {', '.join(self.videos)}")
+        return replace(self, videos={name: self.videos[name] for name in videos})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of classes, labels, listed frames, and names and sizes of the files."""
+        digest = hashlib.sha256(repr((self.name, self.kind, self.classes)).encode())
+        for name, video in self.videos.items():
+            digest.update(repr((name, video.numbers, video.times, sorted(video.labels.items()))).encode())
+            for path in video.frames.files() if video.frames is not None else []:
+                digest.update(repr((path.name, path.stat().st_size)).encode())
+        return digest.hexdigest()[:16]

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CholecT50: action triplets, and phases, of 50 cholecystectomies at one frame a second.
+
+Labels are read from the text files (`triplet/VID01.txt`), which have every second, where they are there, and from the
+JSON files otherwise. The JSON files of the challenge's validation set list only instances that have a box.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from .native_format import Label, NativeFormat, Numbering, read_rows
+
+NUM_TRIPLETS, NUM_PHASES = 100, 7
+_TRIPLET, _PHASE, _INSTANCE_LENGTH = 0, 14, 15
+
+
+class CholecT50(NativeFormat):
+    tree = "labels/VID01.json or triplet/VID01.txt, and videos/VID01/000000.png … or videos/VID01.mp4"
+    numbering = Numbering(complete=False)
+    frame_folders = ("videos/{video}", "data/{video}", "frames/{video}")
+    _JSON = ("labels/{video}.json",)
+    _TEXT = ("triplet/{video}.txt",)
+
+    def videos(self, root: Path, label_set: str) -> list[str]:
+        return self.listed(root, [*self._TEXT, *self._JSON] if label_set == "triplets" else self._JSON)
+
+    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
+        if label_set == "triplets" and (path := root / self._TEXT[0].format(video=video)).is_file():
+            return _read_text(path)
+        path = self.find(root, video, self._JSON)
+        return _triplets(path) if label_set == "triplets" else _phases(path)
+
+
+def _read_text(path: Path) -> dict[int, Label]:
+    labels: dict[int, Label] = {}
+    for row in read_rows(path, ",", 1 + NUM_TRIPLETS):
+        second = row.integer(0, "frame")
+        if second in labels:
+            raise row.error(f"frame {second} again, expected each once")
+        labels[second] = tuple(row.integer(1 + triplet, "label", below=2) for triplet in range(NUM_TRIPLETS))
+    return labels
+
+
+def _triplets(path: Path) -> dict[int, Label]:
+    labels: dict[int, Label] = {}
+    for second, instances in _read_instances(path).items():
+        present = {int(instance[_TRIPLET]) for instance in instances}
+        labels[second] = tuple(int(triplet in present) for triplet in range(NUM_TRIPLETS))
+    return labels
+
+
+def _phases(path: Path) -> dict[int, Label]:
+    """Seconds without a phase (-1) have no label."""
+    labels: dict[int, Label] = {}
+    for second, instances in _read_instances(path).items():
+        phases = {int(instance[_PHASE]) for instance in instances} - {-1}
+        if len(phases) > 1:
+            raise ValueError(f"{path}, second {second}: phases {sorted(phases)}, expected one")
+        if phases:
+            labels[second] = phases.pop()
+    return labels
+
+
+def _read_instances(path: Path) -> dict[int, list[list[float]]]:
+    """Returns by second the instances that are visible; -1 stands for none."""
+    try:
+        annotations = json.loads(path.read_text(encoding="utf-8"))["annotations"]
+        by_second = {int(second): instances for second, instances in annotations.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no CholecT50 annotation, expected JSON with seconds under 'annotations'"
+        ) from error
+    for second, instances in by_second.items():
+        for instance in instances:
+            if len(instance) != _INSTANCE_LENGTH:
+                raise ValueError(f"{path}, second {second}: an instance of {len(instance)} numbers, expected 15")
+            for place, limit, what in ((_TRIPLET, NUM_TRIPLETS, "triplet"), (_PHASE, NUM_PHASES, "phase")):
+                value = instance[place]
+                if value != int(value) or not -1 <= value < limit:
+                    raise ValueError(f"{path}, second {second}: {what} {value}, expected -1 to {limit - 1}")
+    return dict(sorted(by_second.items()))

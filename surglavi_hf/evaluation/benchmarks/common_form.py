@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The common form of SurgLaVi's own evaluation: one JSON a split and a list of frames; GraSP ships the like.
+
+`annotations/<file>.json` has `<key>_categories` ({id, name, description}), `images` ({id, file_name, video_name,
+frame_num}) and `annotations` ({image_id, <key>}); `frame_lists/frames.csv` has, separated by spaces and without a
+header, `video_name video_num frame_num relative_path` for every frame.
+(https://github.com/aperezr20/SurgLaVi, src/evaluation/EVALUATION.md at dd9ca36)
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .definition import Kind
+from .native_format import Label, read_rows
+
+TREE = "annotations/{file}, frame_lists/frames.csv and frames/<relative path of the list>"
+# Of each label set: the file without its split, the key of a label, and the key of the classes.
+FILES = {
+    "cholec80_phases": ("{split}", "phases", "phases_categories"),
+    "cholec80_tools": ("instruments_{split}", "instruments", "categories"),
+    "autolaparo": ("{split}", "phases", "phases_categories"),
+    "bernbypass70_phases": ("{split}", "phases", "phases_categories"),
+    "bernbypass70_steps": ("{split}", "steps", "steps_categories"),
+    "strasbypass70_phases": ("{split}", "phases", "phases_categories"),
+    "strasbypass70_steps": ("{split}", "steps", "steps_categories"),
+    "grasp_phases": ("grasp_long-term_{split}", "phases", "phases_categories"),
+    "grasp_steps": ("grasp_long-term_{split}", "steps", "steps_categories"),
+    "grasp_tools": ("grasp_short-term_{split}", "instruments", "categories"),
+    "sar_rarp50": ("{split}", "phases", "phases_categories"),
+    "cholect50": ("{split}", "triplet", "triplet_categories"),
+    "heichole_phases": ("{split}", "phases", "phases_categories"),
+    "heichole_tools": ("instruments_{split}", "instruments", "categories"),
+}
+
+
+@dataclass
+class ListedVideo:
+    """
+    Args:
+        files: Of every listed frame the path below the folder of frames, by frame number.
+        labels: Of the labelled ones.
+    """
+
+    files: dict[int, str] = field(default_factory=dict)
+    labels: dict[int, Label] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CommonForm:
+    """
+    Args:
+        path: Of the annotation.
+        classes: Names, by class index.
+        prompts: The `description` of each class; None where one has none.
+        videos: By name, in the order of the frame list.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    prompts: tuple[str, ...] | None
+    videos: Mapping[str, ListedVideo]
+
+
+def annotation_path(root: Path, name: str, split: str) -> Path | None:
+    """Returns where the annotation of a split is in this form, or None where there is no such file."""
+    if name not in FILES:
+        return None
+    path = root / "annotations" / f"{FILES[name][0].format(split=split)}.json"
+    return path if path.is_file() else None
+
+
+def read_common_form(path: Path, name: str, split: str, kind: Kind) -> CommonForm:
+    """
+    Returns classes, frames and labels.
+
+    Args:
+        path: Of the annotation.
+        name: Of the benchmark.
+        split: For the frame list `<split>.csv`, which is taken where there is no `frames.csv`. Without either, the
+            frames are the images of the annotation.
+        kind: Of its labels.
+
+    Raises:
+        ValueError: the JSON is not of this form, a label is none of the classes, or an image is not in the frame list;
+            the message names the file and the entry.
+    """
+    _, key, categories_key = FILES[name]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        categories = sorted(content[categories_key], key=lambda category: category["id"])
+        index = {category["id"]: place for place, category in enumerate(categories)}
+        classes = tuple(str(category["name"]) for category in categories)
+        images = {image["id"]: image for image in content["images"]}
+        annotations = content["annotations"]
+    except (ValueError, KeyError, TypeError) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path}: {found}; expected JSON with {categories_key}, images and annotations") from error
+    videos = _read_frame_list(path.parents[1] / "frame_lists", split)
+    if videos is None:
+        videos = {}
+        for image in sorted(images.values(), key=lambda image: (image["video_name"], image["frame_num"])):
+            listed = videos.setdefault(str(image["video_name"]), ListedVideo())
+            listed.files[int(image["frame_num"])] = _below(image["file_name"], path)
+    places = {file: (listed, number) for listed in videos.values() for number, file in listed.files.items()}
+    for image in images.values():
+        if image["file_name"] not in places:
+            raise ValueError(f"{path}: image {image['id']} ({image['file_name']}) is not in the list of frames")
+    none = (0,) * len(classes)
+    if kind != "single_label":
+        for image in images.values():
+            listed, number = places[image["file_name"]]
+            listed.labels[number] = none
+    for place, annotation in enumerate(annotations):
+        where = f"{path}, annotations[{place}]"
+        if annotation.get("image_id") not in images:
+            raise ValueError(f"{where}: image_id {annotation.get('image_id')!r} is no image")
+        listed, number = places[images[annotation["image_id"]]["file_name"]]
+        if kind == "single_label":
+            listed.labels[number] = _class_index(annotation.get(key), index, where, key)
+        else:
+            several = _several(annotation, key, index, where)
+            listed.labels[number] = tuple(map(max, listed.labels[number], several))  # instances of one image
+    descriptions = tuple(category.get("description") or "" for category in categories)
+    return CommonForm(path, classes, descriptions if all(descriptions) else None, videos)
+
+
+def _class_index(value: object, index: Mapping[int, int], where: str, key: str) -> int:
+    if value not in index:
+        raise ValueError(f"{where}: {key} {value!r} is outside the classes, expected one of {sorted(index)}")
+    return index[value]
+
+
+def _several(annotation: Mapping, key: str, index: Mapping[int, int], where: str) -> tuple[int, ...]:
+    """From a list of ids, from 0 and 1 for every class, or from the class of one instance."""
+    value = annotation.get(key)
+    if isinstance(value, dict):  # triplets have their components beside them
+        value = value.get(key)
+    if value is None:
+        value = [annotation.get("category_id")]
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: {key} {value!r}, expected a list of ids, or of 0 and 1 for every class")
+    if len(value) == len(index) and set(value) <= {0, 1}:
+        return tuple(int(item) for item in value)
+    present = {_class_index(item, index, where, key) for item in value}
+    return tuple(int(place in present) for place in range(len(index)))
+
+
+def _read_frame_list(folder: Path, split: str) -> dict[str, ListedVideo] | None:
+    path = next((folder / name for name in ("frames.csv", f"{split}.csv") if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    videos: dict[str, ListedVideo] = {}
+    for row in read_rows(path, " ", 4):
+        listed = videos.setdefault(row.cells[0], ListedVideo())
+        number = row.integer(2, "frame number")
+        if number in listed.files:
+            raise row.error(f"frame {number} of {row.cells[0]} again, expected each once")
+        listed.files[number] = _below(row.cells[3], path)
+    return videos
+
+
+def _below(name: str, path: Path) -> str:
+    """A path of a file that cannot lead out of the folder of frames."""
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name:
+        raise ValueError(f"{path}: frame path {name!r}, expected one below the folder of frames")
+    return name

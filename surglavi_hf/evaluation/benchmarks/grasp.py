@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GraSP: phases and steps (every second) and tools (every 35 s) of 13 robot-assisted prostatectomies.
+
+Its files are of the common form, one for each split: `grasp_long-term_<split>.json` and
+`grasp_short-term_<split>.json`, the latter with an entry for each instrument instance. fold1 and fold2 are the halves
+of train, each in the file of its own name; the official evaluation's train_grasp_fold1 loads fold2, and the other way
+round.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .native_format import Label, NativeFormat, Numbering
+
+
+class GraSP(NativeFormat):
+    tree = (
+        "annotations/grasp_long-term_test.json and grasp_short-term_test.json, frame_lists/test.csv, and "
+        "frames/CASE041/00000.jpg … or videos/CASE041.mp4"
+    )
+    numbering = Numbering(complete=False)  # of the release at 1 frame a second; that of 30 names frames by 9 digits
+
+    def videos(self, root: Path, label_set: str) -> list[str]:
+        raise self.missing("annotations/grasp_long-term_<split>.json", root)
+
+    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
+        raise self.missing(f"annotations/grasp_{'short' if label_set == 'tools' else 'long'}-term_<split>.json", root)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`load_benchmark`: from a name and a folder to labelled frames."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..frame_source import ImageFrames, VideoFrames
+from .autolaparo import AutoLaparo
+from .benchmark import Benchmark, LabelledVideo
+from .cholec80 import Cholec80
+from .cholect50 import CholecT50
+from .common_form import CommonForm, ListedVideo, annotation_path, read_common_form
+from .definition import Definition, LabelSet, choose_prompts, read_definition
+from .grasp import GraSP
+from .heichole import HeiChole
+from .multibypass140 import MultiBypass140
+from .native_format import Label, NativeFormat
+from .open_videos import Source, check_sources, open_listed, open_native
+from .sar_rarp50 import SARRARP50
+
+_BERN, _STRASBOURG = MultiBypass140("bern", "BBP"), MultiBypass140("strasbourg", "SBP")
+# For each benchmark its data file, its label set, and its reader.
+BENCHMARKS: Mapping[str, tuple[str, str, NativeFormat]] = {
+    "cholec80_phases": ("cholec80", "phases", Cholec80()),
+    "cholec80_tools": ("cholec80", "tools", Cholec80()),
+    "autolaparo": ("autolaparo", "phases", AutoLaparo()),
+    "bernbypass70_phases": ("bernbypass70", "phases", _BERN),
+    "bernbypass70_steps": ("bernbypass70", "steps", _BERN),
+    "strasbypass70_phases": ("strasbypass70", "phases", _STRASBOURG),
+    "strasbypass70_steps": ("strasbypass70", "steps", _STRASBOURG),
+    "grasp_phases": ("grasp", "phases", GraSP()),
+    "grasp_steps": ("grasp", "steps", GraSP()),
+    "grasp_tools": ("grasp", "tools", GraSP()),
+    "sar_rarp50": ("sar_rarp50", "actions", SARRARP50()),
+    "cholect50": ("cholect50", "triplets", CholecT50()),
+    "cholect50_phases": ("cholect50", "phases", CholecT50()),
+    "heichole_phases": ("heichole", "phases", HeiChole()),
+    "heichole_tools": ("heichole", "tools", HeiChole()),
+}
+
+
+def load_benchmark(
+    name: str,
+    root: str | os.PathLike,
+    split: str = "test",
+    videos: Sequence[str] | None = None,
+    variant: str | None = None,
+    source: Source = "auto",
+    frames_dir: str | os.PathLike | None = None,
+    prompts: str | os.PathLike | Mapping[str, str | list[str]] | None = None,
+) -> Benchmark:
+    """
+    Reads a benchmark as its owners ship it, or in the common form of SurgLaVi's evaluation where `root` has
+    `annotations/<split>.json`.
+
+    Args:
+        name: One of `BENCHMARKS`.
+        root: Folder of the data set; an error shows what is expected in it.
+        split: "train", "val" or "test", as far as the variant has it; "all" for every video with labels.
+        videos: Names of the videos to keep, of those of the split.
+        variant: Which of the splits in use, where papers differ (HeiChole's tools: which reading of the columns); by
+            default the one the data file names. `protocol` says which, and what is known of the published tables.
+        source: Read "frames" (image files) or "videos"; "auto" takes frames where there are some. "labels" reads no
+            pixels, and cannot be evaluated.
+        frames_dir: Where the frames are, if not below `root`: a folder for each video; in the common form, what the
+            paths of the frame list are relative to.
+        prompts: As [`choose_prompts`]; in the common form, by default, the descriptions of the annotation.
+
+    Returns:
+        The [`Benchmark`]; its `rows` are a `datasets.Dataset`.
+
+    Raises:
+        FileNotFoundError: labels, a frame or a video are not there.
+        ValueError: an argument is wrong, or a file is not as its owners describe; the message names it and the line.
+    """
+    if name not in BENCHMARKS:
+        raise ValueError(f"benchmark {name!r}, expected one of {', '.join(BENCHMARKS)}")
+    if source not in ("auto", "frames", "videos", "labels"):
+        raise ValueError(f"source={source!r}, expected 'auto', 'frames', 'videos' or 'labels'")
+    if isinstance(videos, str):
+        raise ValueError(f"videos={videos!r}, expected a list of names")
+    root = Path(root).expanduser()
+    file, label_set, form = BENCHMARKS[name]
+    definition = read_definition(file)
+    labels = definition.labels[label_set]
+    variant = definition.splits.default if variant is None else variant
+    if variant not in definition.splits.variants:
+        raise ValueError(f"variant={variant!r}, expected one of {', '.join(definition.splits.variants)}")
+    opening = _Opening(form, root, None if frames_dir is None else Path(frames_dir).expanduser(), source)
+    path = annotation_path(root, name, split)
+    if path is not None:
+        common = read_common_form(path, name, split, labels.kind)
+        read = opening.listed(_select(common.videos, videos, path.name))
+        classes, classes_from = common.classes, path.name
+        variant, split_note = path.name, "the videos of this file"
+        texts, prompts_from = _common_prompts(common, labels, prompts)
+    else:
+        names = _names_of_split(definition, form, root, label_set, split, variant)
+        names = _select(dict.fromkeys(names), videos, f"split {split!r} of {variant!r}")
+        read = opening.native({video: form.labels(root, video, label_set, variant) for video in names})
+        classes, classes_from = labels.classes, labels.source
+        split_note = definition.splits.note
+        texts, prompts_from = choose_prompts(labels, prompts)
+    protocol = {
+        "data": definition.description,
+        "annotation": "native files" if path is None else "common form",
+        "classes": f"{len(classes)}; {classes_from}",
+        "prompts": prompts_from,
+        "prompts_per_class": max(map(len, texts)),
+        "split": split,
+        "split_variant": variant,
+        "split_note": split_note,
+        "num_videos": len(read),
+        "videos": "all of the split" if videos is None else ", ".join(read),
+        "num_labelled_frames": sum(len(video.labels) for video in read.values()),
+        "frame_times": f"frame n is at (n - {form.numbering.origin}) × {form.numbering.seconds:.4g} s",
+        "input": _input_line(read),
+    }
+    return Benchmark(name, labels.kind, classes, texts, read, protocol)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """How the videos of a benchmark are opened."""
+
+    form: NativeFormat
+    root: Path
+    frames_dir: Path | None
+    source: Source
+
+    def native(self, labels: Mapping[str, Mapping[int, Label]]) -> dict[str, LabelledVideo]:
+        return self._checked(
+            {
+                video: open_native(self.form, self.root, self.frames_dir, video, values, self.source)
+                for video, values in labels.items()
+            }
+        )
+
+    def listed(self, listed: Mapping[str, ListedVideo]) -> dict[str, LabelledVideo]:
+        return self._checked(
+            {
+                video: open_listed(self.form, self.root, self.frames_dir, video, files, self.source)
+                for video, files in listed.items()
+            }
+        )
+
+    def _checked(self, videos: dict[str, LabelledVideo]) -> dict[str, LabelledVideo]:
+        check_sources(videos)
+        return videos
+
+
+def _common_prompts(
+    common: CommonForm, labels: LabelSet, prompts: str | os.PathLike | Mapping[str, str | list[str]] | None
+) -> tuple[tuple[tuple[str, ...], ...], str]:
+    if prompts is None and common.prompts is not None:
+        return tuple((text,) for text in common.prompts), f"descriptions in {common.path.name}"
+    of_the_file = replace(labels, classes=common.classes)
+    texts, source = choose_prompts(of_the_file, prompts)
+    if len(texts) != len(common.classes):
+        raise ValueError(f"{common.path} has {len(common.classes)} classes, and these prompts are for {len(texts)}")
+    return texts, source
+
+
+def _names_of_split(
+    definition: Definition, form: NativeFormat, root: Path, label_set: str, split: str, variant: str
+) -> list[str]:
+    if split == "all":
+        return form.videos(root, label_set)
+    if isinstance(form, GraSP):
+        form.labels(root, "", label_set, variant)  # has files of the common form alone: says which
+    named = definition.splits.variants[variant].get(split)
+    if named is None and isinstance(form, MultiBypass140):
+        named = form.fold_videos(root, split, int(variant.removeprefix("fold-")))
+        if named is None:
+            raise FileNotFoundError(
+                f"which videos are in split {split!r} of {variant} is known from the owners' "
+                f"labels/{form.centre}/labels_by70_splits alone, which is not in {root}; put it there, or pass "
+                'split="all" and videos=[…]'
+            )
+    if named is None:
+        known = ", ".join([*definition.splits.variants[variant], "all"])
+        raise ValueError(f"split={split!r}, expected one of {known} (variant {variant!r} of {definition.name})")
+    return list(named)
+
+
+def _select(available: Mapping, videos: Sequence[str] | None, what: str) -> dict:
+    """The wanted ones, in the order of the split."""
+    if videos is None:
+        return dict(available)
+    if unknown := [name for name in videos if name not in available]:
+        raise ValueError(f"video {unknown[0]!r} is not in {what}, expected some of {', '.join(available)}")
+    return {name: value for name, value in available.items() if name in videos}
+
+
+def _times_line(form: NativeFormat) -> str:
+    numbering = form.numbering
+    return f"frame n is at (n - {numbering.origin}) × {numbering.seconds:.4g} s"
+
+
+def _input_line(videos: Mapping[str, LabelledVideo]) -> str:
+    source = next((video.frames for video in videos.values()), None)
+    return {ImageFrames: "frame files", VideoFrames: "video files"}.get(type(source), "labels only")

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation on benchmarks needs of a model, and how each kind of model gives it."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from .embed import evaluating, finite
+
+
+class VideoEncoder(ABC):
+    """
+    Embeds windows of frames and texts. A frame is preprocessed, and where it can be embedded, once for all windows.
+
+    Args:
+        model: As transformers makes them. Put in evaluation mode for the time of an evaluation, not written to.
+        processor: Its processor.
+    """
+
+    def __init__(self, model: Any, processor: Any):
+        self.model, self.processor = model, processor
+
+    @property
+    @abstractmethod
+    def num_frames(self) -> int:
+        """Of a window, where the caller does not say."""
+
+    @abstractmethod
+    def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
+        """Returns what is kept of uint8 frames of shape `(num_frames, 3, height, width)`, one row a frame."""
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """Returns what windows are made of, one row a frame, from preprocessed frames."""
+        return frames
+
+    @abstractmethod
+    def embed_windows(self, frames: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """
+        Returns, on the CPU, `projected`: `torch.float32` of shape `(num_windows, projection_dim)`, whose product with
+        text embeddings is the mean cosine similarity over the window; and `raw`: the mean of the backbone's pooled
+        features, of shape `(num_windows, hidden_size)`.
+
+        Args:
+            frames: From `encode_frames`.
+            windows: Indices into them, of shape `(num_windows, num_frames)`.
+        """
+
+    @abstractmethod
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Returns L2-normalised `torch.float32` embeddings of shape `(len(texts), projection_dim)`, on the CPU."""
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        with evaluating(self.model), torch.no_grad():
+            yield
+
+    def describe(self) -> dict[str, str | None]:
+        """Returns name, revision on the Hub where it came from there, and a digest of the weights."""
+        config = getattr(self.model, "config", None)
+        name = str(getattr(config, "_name_or_path", "") or type(self.model).__name__)
+        digest = hashlib.sha256()
+        for key, value in sorted(self.model.state_dict().items()):
+            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return {
+            "name": Path(name).name if Path(name).is_dir() else name,  # no paths of this machine
+            "revision": getattr(config, "_commit_hash", None),
+            "weights_sha256": digest.hexdigest()[:16],
+        }
+
+
+class ClipEncoder(VideoEncoder):
+    """A model that embeds clips: `get_video_features(pixel_values)`, as [`SurgCLIPModel`]."""
+
+    @property
+    def num_frames(self) -> int:
+        return self.processor.video_processor.num_frames
+
+    def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
+        inputs = self.processor.video_processor([frames], do_sample_frames=False, return_tensors="pt")
+        return inputs["pixel_values"][0]
+
+    def embed_windows(self, frames: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
+        pixel_values = frames[windows].to(self.model.device, self.model.dtype)  # (B, T, 3, H, W)
+        with _pooled(self.model.vision_encoder) as pooled:
+            projected = self.model.get_video_features(pixel_values).pooler_output
+        raw = pooled[0].float().mean(dim=1).cpu()  # (B, hidden_size)
+        return {"projected": finite(projected.float().cpu(), "windows"), "raw": raw}
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        inputs = self.processor(text=list(texts), return_tensors="pt").to(self.model.device)
+        return finite(self.model.get_text_features(**inputs).pooler_output.float().cpu(), "texts")
+
+
+class FrameEncoder(VideoEncoder):
+    """
+    A model that embeds images: `get_image_features(pixel_values)`, as CLIP and SigLIP in transformers. A window is the
+    mean of its frames' normalised embeddings.
+    """
+
+    num_frames = 16
+
+    def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.processor.image_processor(images=list(frames), return_tensors="pt")["pixel_values"]
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        with _pooled(self.model.vision_model) as pooled:
+            features = self.model.get_image_features(pixel_values=frames.to(self.model.device, self.model.dtype))
+        projected = F.normalize(finite(features.pooler_output.float().cpu(), "frames"), dim=-1)
+        self._projection_dim = projected.shape[1]
+        return torch.cat([projected, pooled[0].float().cpu()], dim=1)  # (N, projection_dim + hidden_size)
+
+    def embed_windows(self, frames: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
+        means = frames[windows].mean(dim=1)
+        return {"projected": means[:, : self._projection_dim], "raw": means[:, self._projection_dim :]}
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        # SigLIP was trained on texts filled up to one length.
+        padding = "max_length" if self.model.config.model_type.startswith("siglip") else True
+        inputs = self.processor(text=list(texts), padding=padding, truncation=True, return_tensors="pt")
+        features = self.model.get_text_features(**inputs.to(self.model.device)).pooler_output
+        return F.normalize(finite(features.float().cpu(), "texts"), dim=-1)
+
+
+def encoder_of(model: Any, processor: Any) -> VideoEncoder:
+    """
+    Returns the model as a [`VideoEncoder`]. One that is a VideoEncoder is returned as it is, so that other models can
+    be evaluated by a class of the caller's.
+
+    Raises:
+        TypeError: it embeds neither clips nor images.
+    """
+    if isinstance(model, VideoEncoder):
+        return model
+    if hasattr(model, "get_video_features"):
+        return ClipEncoder(model, processor)
+    if hasattr(model, "get_image_features"):
+        return FrameEncoder(model, processor)
+    raise TypeError(
+        f"{type(model).__name__} has neither get_video_features nor get_image_features; wrap it in a VideoEncoder"
+    )
+
+
+@contextmanager
+def _pooled(backbone: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """What the backbone pools, before it is projected."""
+    seen: list[torch.Tensor] = []
+    hook = backbone.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs.pooler_output))
+    try:
+        yield seen
+    finally:
+        hook.remove()

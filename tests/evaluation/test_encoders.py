@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPProcessor,
+    PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipImageProcessorPil,
+    SiglipModel,
+    SiglipProcessor,
+)
+
+from surglavi_hf.evaluation import VideoEncoder, Windows, load_benchmark, zero_shot
+from surglavi_hf.evaluation.encoders import encoder_of
+
+from .native_files import VIDEOS, some_labels, write_frames, write_native
+
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module", params=["clip", "siglip"])
+def image_model(request, tiny_model):
+    """A CLIP or SigLIP of random weights, as transformers makes them."""
+    torch.manual_seed(0)
+    backend = tiny_model[1].tokenizer.backend_tokenizer
+    tokens = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "[SEP]", "bos_token": "[CLS]"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=24, **tokens)
+    vision = {**SIZES, "image_size": 32, "patch_size": 16}
+    text = {**SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": 24, "eos_token_id": 3, "pad_token_id": 0}
+    size = {"height": 32, "width": 32}
+    if request.param == "clip":
+        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
+        images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size)
+        return model.eval(), CLIPProcessor(images, tokenizer)
+    model = SiglipModel(SiglipConfig(text_config={**text, "projection_size": 32}, vision_config=vision))
+    return model.eval(), SiglipProcessor(SiglipImageProcessorPil(size=size), tokenizer)
+
+
+def test_a_window_is_the_mean_of_its_frames(image_model):
+    """With a frame of another shape than the model's, against the model called frame by frame."""
+    model, processor = image_model
+    encoder = encoder_of(model, processor)
+    frames = torch.randint(0, 256, (5, 3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    windows = torch.tensor([[0, 1, 2], [2, 2, 4]])
+    with encoder.evaluating():
+        embeds = encoder.embed_windows(encoder.encode_frames(encoder.preprocess(frames)), windows)
+        inputs = processor(images=list(frames), return_tensors="pt")
+        single = model.get_image_features(**inputs).pooler_output
+        raw = model.vision_model(**inputs).pooler_output
+    assert embeds["projected"].shape == (2, single.shape[1]) and embeds["raw"].shape == (2, 32)
+    assert torch.allclose(embeds["projected"], F.normalize(single, dim=-1)[windows].mean(dim=1), atol=1e-6)
+    assert torch.allclose(embeds["raw"], raw[windows].mean(dim=1), atol=1e-6)
+    assert not model.vision_model._forward_hooks
+
+
+def test_texts_are_embedded_as_the_model_was_trained(image_model):
+    model, processor = image_model
+    encoder = encoder_of(model, processor)
+    texts = ["a grasper", "the hook " * 30]
+    with torch.no_grad():
+        embeds = encoder.embed_texts(texts)
+        alone = encoder.embed_texts(texts[:1])
+    assert torch.allclose(embeds.norm(dim=1), torch.ones(2), atol=1e-6)
+    assert torch.allclose(embeds[0], alone[0], atol=1e-6), "the length of one text changes another"
+
+
+def test_surgclip_features(tiny_model):
+    model, processor = tiny_model
+    encoder = encoder_of(model, processor)
+    frames = torch.randint(0, 256, (6, 3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    windows = torch.tensor([[0, 1, 2, 3], [2, 3, 4, 5]])
+    with encoder.evaluating():
+        embeds = encoder.embed_windows(encoder.encode_frames(encoder.preprocess(frames)), windows)
+        inputs = processor(videos=[frames[window] for window in windows], do_sample_frames=False)
+        expected = model.get_video_features(**inputs).pooler_output
+        raw = model.vision_encoder(inputs["pixel_values"]).pooler_output.mean(dim=1)
+    assert torch.allclose(embeds["projected"], expected, atol=1e-6)
+    assert torch.allclose(embeds["raw"], raw, atol=1e-6) and not model.vision_encoder._forward_hooks
+
+
+def test_image_models_are_evaluated(image_model, tmp_path, drawn):
+    write_native("cholec80_tools", tmp_path, "video41", some_labels("cholec80_tools"))
+    write_frames("cholec80_tools", tmp_path, "video41", drawn["cholec80_tools"])
+    benchmark = load_benchmark("cholec80_tools", tmp_path, videos=VIDEOS["cholec80_tools"][0][:1])
+    report = zero_shot(*image_model, benchmark, Windows(num_frames=4))
+    assert 0 < report.metrics["mean_average_precision_all_frames"] <= 1
+    assert report.model["name"] in ("CLIPModel", "SiglipModel") and report.protocol["window_num_frames"] == 4
+
+
+def test_description_tells_weights_apart(tiny_model):
+    model, processor = tiny_model
+    before = encoder_of(model, processor).describe()
+    assert before == encoder_of(model, processor).describe() and before["revision"] is None
+    with torch.no_grad():
+        model.temp += 1
+        after = encoder_of(model, processor).describe()
+        model.temp -= 1
+    assert before["weights_sha256"] != after["weights_sha256"]
+
+
+def test_other_models(tiny_model):
+    class Mine(VideoEncoder):
+        num_frames = preprocess = embed_windows = embed_texts = None
+
+    mine = Mine(*tiny_model)
+    assert encoder_of(mine, None) is mine
+    with pytest.raises(TypeError, match="Linear has neither get_video_features nor get_image_features"):
+        encoder_of(torch.nn.Linear(1, 1), None)
