@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 
 from .cli_options import build_parser
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _COMMANDS[options.command](options)
     except ModuleNotFoundError as error:
-        remedy = "pip install 'surglavi-hf[demo]'"
+        remedy = f"pip install 'surglavi-hf[{'demo' if options.command == 'demo' else 'evaluation'}]'"
         print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 1
     except (OSError, ValueError, VideoDecodeError) as error:
@@ -158,6 +159,15 @@ def _doctor(options: argparse.Namespace) -> int:
     return 1 if any(finding.needed for finding in findings) else 0
 
 
+def _evaluation(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        from . import cli_evaluation
+
+        return getattr(cli_evaluation, name)(options)
+
+    return run
+
+
 _COMMANDS = {
     "demo": _demo,
     "check": _check,
@@ -167,6 +177,7 @@ _COMMANDS = {
     "adopt": _adopt,
     "frames": _frames,
     "doctor": _doctor,
+    **{name: _evaluation(name) for name in ("evaluate", "probe", "retrieval", "search")},
 }
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import argparse
 import re
 from typing import Any
 
+from .cli_evaluation_options import add_evaluation
+
 _DATA_DIR = ("--data-dir", "--data_dir")  # training spells it with an underscore, as transformers does
 
 
@@ -44,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_convert(commands)
     _add_download(commands)
     _add_media(commands)
+    add_evaluation(commands)
     return parser
 
 

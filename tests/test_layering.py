@@ -40,8 +40,9 @@ OWNERS = {
     "yaml": {"training/settings.py", "evaluation/benchmarks/definition.py", "evaluation/published.py"},
     "sklearn": {"evaluation/metrics.py", "evaluation/classifiers.py"},
     "ivtmetrics": {"evaluation/metrics.py"},
+    "faiss": {"evaluation/search.py"},
     "matplotlib": {"evaluation/pictures.py"},
-    "rich": {"cli.py", "data/display.py", "data/display_videos.py", "demo.py", "doctor.py"},
+    "rich": {"cli.py", "cli_evaluation.py", "data/display.py", "data/display_videos.py", "demo.py", "doctor.py"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

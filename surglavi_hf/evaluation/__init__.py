@@ -4,8 +4,10 @@
 from .benchmarks import BENCHMARKS, Benchmark, load_benchmark
 from .embed import embed_clips, embed_texts
 from .encoders import VideoEncoder
+from .linear_probe import Probe, linear_probe
 from .report import EvalReport
 from .retrieval import retrieval
+from .search import build_search_index, search
 from .windows import Windows
 from .zero_shot import zero_shot
 from .zero_shot_clips import zero_shot_clips
@@ -14,12 +16,16 @@ __all__ = [
     "BENCHMARKS",
     "Benchmark",
     "EvalReport",
+    "Probe",
     "VideoEncoder",
     "Windows",
+    "build_search_index",
     "embed_clips",
     "embed_texts",
+    "linear_probe",
     "load_benchmark",
     "retrieval",
+    "search",
     "zero_shot",
     "zero_shot_clips",
 ]

@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Zero-shot recognition on a benchmark: every labelled frame by the prompts, seen in the window around it."""
 
-import hashlib
-import json
 import os
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from .benchmarks import Benchmark
+from .embed_benchmark import check_can_be_seen, embed_benchmark, store_key
 from .encoders import VideoEncoder, encoder_of
 from .metrics import AbsentClasses, multi_label_metrics, single_label_metrics, triplet_metrics
-from .processes import Processes
 from .report import EvalReport, library_versions
-from .scores import ScoreStore, VideoScores
-from .windows import Windows, embed_windows
+from .video_store import VideoStore
+from .windows import Windows
 
 
 def zero_shot(
@@ -67,15 +64,22 @@ def zero_shot(
         "score": "mean over the window of the cosine similarity to the class's prompt",
         "dtype": str(getattr(model, "dtype", "")).removeprefix("torch."),
     }
-    description = encoder.describe()
-    store = None
+    description, store = encoder.describe(), None
     if output_dir is not None:
-        key = _key(benchmark.fingerprint, benchmark.prompts, windows.protocol(encoder.num_frames), description)
-        store = ScoreStore(Path(output_dir) / benchmark.name / "scores", key)
-    scored = _score_together(encoder, benchmark, windows, store, batch_size, num_workers)
+        choices = (benchmark.prompts, windows.protocol(encoder.num_frames), protocol["dtype"])
+        key = store_key(benchmark.fingerprint, description, *choices)
+        store = VideoStore(Path(output_dir) / benchmark.name / "scores", key)
+    with encoder.evaluating():
+        class_embeds = embed_classes(encoder, benchmark.prompts)  # (C, D)
+
+        def keep(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {"scores": embeds["projected"] @ class_embeds.T}  # (B, C)
+
+        scored = embed_benchmark(encoder, benchmark, windows, keep, store, batch_size, num_workers)
     labels = [benchmark.labels(name) for name in benchmark.videos]
-    scores = [scored[name].scores for name in benchmark.videos]
-    predictions = [values.argmax(axis=1) if len(values) else np.zeros(0, np.int64) for values in scores]
+    none = np.zeros((0, len(benchmark.classes)), np.float32)
+    scores = [scored[name].arrays.get("scores", none) for name in benchmark.videos]
+    predictions = [values.argmax(axis=1) for values in scores]
     if benchmark.kind == "single_label":
         metrics, per_class = single_label_metrics(labels, predictions, benchmark.classes, absent_classes)
     else:
@@ -94,14 +98,6 @@ def zero_shot(
     )
 
 
-def check_can_be_seen(benchmark: Benchmark) -> None:
-    """Raises ValueError where a benchmark has no video, or labels alone."""
-    if not benchmark.videos:
-        raise ValueError(f"{benchmark.name} has no videos; choose another split")
-    if any(video.frames is None for video in benchmark.videos.values()):
-        raise ValueError(f'{benchmark.name} was read with source="labels"; read it with its frames or videos')
-
-
 def embed_classes(encoder: VideoEncoder, prompts: tuple[tuple[str, ...], ...]) -> torch.Tensor:
     """Returns a unit vector for each class, of shape `(num_classes, projection_dim)`; each text is embedded once."""
     texts = list(dict.fromkeys(text for of_class in prompts for text in of_class))
@@ -109,58 +105,3 @@ def embed_classes(encoder: VideoEncoder, prompts: tuple[tuple[str, ...], ...]) -
     place = {text: index for index, text in enumerate(texts)}
     classes = [embeds[[place[text] for text in of_class]] for of_class in prompts]  # each (num_prompts, D)
     return torch.stack([texts[0] if len(texts) == 1 else F.normalize(texts.mean(dim=0), dim=0) for texts in classes])
-
-
-def _score_together(
-    encoder: VideoEncoder,
-    benchmark: Benchmark,
-    windows: Windows,
-    store: ScoreStore | None,
-    batch_size: int,
-    num_workers: int,
-) -> dict[str, VideoScores]:
-    """Scores by video, of all videos, on every process."""
-    processes = Processes()
-    counts = {name: len(benchmark.positions(name)) for name in benchmark.videos}
-    mine = {}
-    with encoder.evaluating():
-        class_embeds = embed_classes(encoder, benchmark.prompts)  # (C, D)
-        progress = tqdm(
-            total=sum(counts[name] for name in processes.share(counts)),
-            desc=benchmark.name,
-            unit="frame",
-            disable=processes.index > 0,
-        )
-        with progress:
-            for name in processes.share(counts):
-                result = store.read(name, counts[name]) if store else None
-                if result is None:
-                    started = time.perf_counter()
-                    video = benchmark.videos[name]
-                    positions = benchmark.positions(name)
-                    scores = [torch.zeros(0, len(class_embeds))]
-                    if positions:
-                        around = windows.around(positions, len(video.frames), encoder.num_frames)
-                        for embeds in embed_windows(encoder, video.frames, around, batch_size, num_workers):
-                            scores.append(embeds["projected"] @ class_embeds.T)  # (B, C)
-                            progress.update(len(scores[-1]))
-                    result = VideoScores(torch.cat(scores).numpy(), time.perf_counter() - started)
-                    if store:
-                        store.write(name, _rows(benchmark, name, positions), result)
-                else:
-                    progress.update(counts[name])
-                mine[name] = result
-    return processes.merge(mine)
-
-
-def _rows(benchmark: Benchmark, name: str, positions: list[int]) -> dict[str, list]:
-    video = benchmark.videos[name]
-    return {
-        "time": [video.times[position] for position in positions],
-        "frame": [video.numbers[position] for position in positions],
-        "label": benchmark.labels(name).tolist(),
-    }
-
-
-def _key(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

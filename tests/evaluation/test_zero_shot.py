@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.metrics import accuracy_score
@@ -15,13 +15,18 @@ from surglavi_hf.evaluation import BENCHMARKS, EvalReport, Windows, embed_texts,
 from surglavi_hf.evaluation.benchmarks.common_form import FILES
 from surglavi_hf.evaluation.encoders import encoder_of
 from surglavi_hf.evaluation.frame_source import ImageFrames
-from surglavi_hf.evaluation.scores import ScoreStore
+from surglavi_hf.evaluation.video_store import VideoStore
 from surglavi_hf.evaluation.zero_shot import embed_classes
 from surglavi_hf.surgclip.windows import centered_window, online_window
 
 from .native_files import SECONDS, VIDEOS, copy_video, some_labels, write_common, write_frames, write_native
 
 SHIPPED = [name for name in BENCHMARKS if not name.startswith("grasp")]  # which ships the common form
+
+
+def read_table(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
 
 
 @pytest.mark.parametrize("name, common", [(n, False) for n in SHIPPED] + [(n, True) for n in FILES])
@@ -48,7 +53,7 @@ def test_both_inputs_give_the_same(name, common, tmp_path, drawn, tiny_model):
         assert [label if isinstance(label, int) else tuple(label) for label in benchmark.rows["label"]] == every
         output = tmp_path / "output" / source
         reports[source] = zero_shot(model, processor, benchmark, output_dir=output, batch_size=5)
-        tables = [pq.read_table(output / name / "scores" / f"{video}.parquet") for video in videos]
+        tables = [read_table(output / name / "scores" / f"{video}.arrow") for video in videos]
         scores[source] = np.stack([row for table in tables for row in table["scores"].to_pylist()])
     frames, videos_ = reports["frames"], reports["videos"]
     assert np.array_equal(scores["frames"], scores["videos"])
@@ -79,7 +84,7 @@ def test_scores_are_those_of_single_windows(folder, tiny_model):
     ):
         output = folder / windows.placement
         report = zero_shot(model, processor, benchmark, windows, output_dir=output, batch_size=3)
-        found = pq.read_table(output / "autolaparo" / "scores" / "15.parquet")["scores"].to_pylist()
+        found = read_table(output / "autolaparo" / "scores" / "15.arrow")["scores"].to_pylist()
         frames = benchmark.videos["15"].frames.read(range(SECONDS))
         texts = processor(text=[text for (text,) in benchmark.prompts])
         with torch.no_grad():
@@ -117,7 +122,7 @@ def test_a_killed_evaluation_goes_on(folder, tiny_model, monkeypatch):
     model, processor = tiny_model
     benchmark = load_benchmark("autolaparo", folder, videos=["15", "21"])
     whole = zero_shot(model, processor, benchmark, output_dir=folder / "whole")
-    original, written = ScoreStore.write, []
+    original, written = VideoStore.write, []
 
     def write_one(store, video, rows, scores):
         if written:
@@ -126,7 +131,7 @@ def test_a_killed_evaluation_goes_on(folder, tiny_model, monkeypatch):
         original(store, video, rows, scores)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ScoreStore, "write", write_one)
+        patch.setattr(VideoStore, "write", write_one)
         with pytest.raises(KeyboardInterrupt):
             zero_shot(model, processor, benchmark, output_dir=folder / "killed")
     read = []
@@ -146,8 +151,8 @@ def test_scores_of_another_evaluation_are_refused(folder, tiny_model):
             zero_shot(
                 model, processor, change.get("benchmark", benchmark), change.get("windows"), "zero", folder / "out"
             )
-    (folder / "out" / "autolaparo" / "scores" / "15.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ValueError, match=r"15\.parquet cannot be read .*; delete it"):
+    (folder / "out" / "autolaparo" / "scores" / "15.arrow").write_bytes(b"ARROW1")
+    with pytest.raises(ValueError, match=r"15\.arrow cannot be read .*; delete it"):
         zero_shot(model, processor, benchmark, output_dir=folder / "out")
 
 

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of `surglavi` that evaluate a model: evaluate, probe, retrieval, search."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from .evaluation import Windows, load_benchmark, zero_shot
+    from .evaluation.pictures import draw_confusion_matrix, draw_ribbons
+    from .evaluation.processes import Processes
+    from .evaluation.published import UNKNOWN_AVERAGE, comparison, published_zero_shot, report_markdown
+    from .evaluation.report import write_text
+
+    benchmark = load_benchmark(
+        options.benchmark,
+        options.root,
+        options.split,
+        options.videos,
+        options.variant,
+        options.source,
+        options.frames_dir,
+        options.prompts,
+    )
+    model, processor = _load_model(options)
+    windows = Windows(options.window, options.num_frames, options.stride)
+    report = zero_shot(
+        model,
+        processor,
+        benchmark,
+        windows,
+        options.absent_classes,
+        options.output,
+        options.batch_size,
+        options.num_workers,
+    )
+    if Processes().index:
+        return 0
+    folder = Path(options.output) / benchmark.name
+    if benchmark.kind == "single_label":
+        draw_confusion_matrix(benchmark, report.predictions, folder / "confusion_matrix.png")
+        draw_ribbons(benchmark, report.predictions, folder / "ribbons.png")
+    write_text(folder / "report.md", report_markdown(report))
+    report.to_json(folder / "report.json")
+    console = Console()
+    _show(console, f"{benchmark.name}, %", *comparison(report))
+    if published_zero_shot(benchmark.name):
+        console.print(UNKNOWN_AVERAGE)
+    split = f"split {benchmark.protocol['split']}, {benchmark.protocol['split_variant']}; videos: "
+    console.print(split + str(benchmark.protocol["videos"]), markup=False)
+    console.print(str(benchmark.protocol["split_note"]), markup=False)
+    console.print(f"every choice and class: {folder / 'report.md'}", markup=False)
+    return 0
+
+
+def probe(options: argparse.Namespace) -> int:
+    from .evaluation import Probe, Windows, linear_probe, load_benchmark
+    from .evaluation.pictures import draw_linear_probe
+    from .evaluation.processes import Processes
+    from .evaluation.published import published_linear_probe, report_markdown
+    from .evaluation.report import write_text
+
+    settings = Probe(
+        options.features, options.classifier, tuple(options.percents), tuple(options.shots), options.seeds
+    )
+    parts = [
+        load_benchmark(
+            options.benchmark, options.root, split, None, options.variant, options.source, options.frames_dir, "names"
+        )
+        for split in ("train", "test")
+    ]
+    model, processor = _load_model(options)
+    windows = Windows(options.window, options.num_frames, options.stride)
+    output = Path(options.output)
+    report = linear_probe(model, processor, *parts, settings, windows, output / "features", options.batch_size)
+    if Processes().index:
+        return 0
+    folder = output / f"{options.benchmark}-probe"
+    folder.mkdir(parents=True, exist_ok=True)
+    published = published_linear_probe(options.benchmark)
+    if settings.percents:
+        draw_linear_probe(report, published, folder / "linear_probe.png")
+    write_text(folder / "report.md", report_markdown(report))
+    report.to_json(folder / "report.json")
+    header = ["model", *(f"{percent} %" for percent in settings.percents)]
+    rows = [
+        [name, *(f"{row[p]:.1f}" if p in row else "–" for p in settings.percents)] for name, row in published.items()
+    ]
+    for way in ("video_mean", "all_frames"):
+        cells = [_mean_and_std(report.metrics, f"macro_f1_{way}_at_{p}_percent") for p in settings.percents]
+        rows.append([f"{report.model['name']}, {way.replace('_', ' ')}", *cells])
+    console = Console()
+    if settings.percents:
+        _show(console, f"{options.benchmark}: macro F1 in %, of a part of the training procedures", header, rows)
+    if settings.shots:
+        cells = [_mean_and_std(report.metrics, f"macro_f1_all_frames_at_{shots}_shots") for shots in settings.shots]
+        _show(console, "macro F1 in %, of frames a class", [f"{shots}" for shots in settings.shots], [cells])
+    console.print(f"every choice: {folder / 'report.md'}", markup=False)
+    return 0
+
+
+def retrieval(options: argparse.Namespace) -> int:
+    from .data import Level
+    from .evaluation import retrieval
+    from .evaluation.published import report_markdown
+    from .evaluation.report import write_text
+
+    model, processor = _load_model(options)
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, names = [], []
+    for level in [options.level] if options.level else [level.name.lower() for level in Level]:
+        dataset = _load_split(options, level)
+        report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval")
+        report.protocol |= {"split": options.split, "split_fraction": options.fraction}
+        report.to_json(folder / f"{report.benchmark}.json")
+        write_text(folder / f"{report.benchmark}.md", report_markdown(report))
+        names = list(report.metrics)
+        rows.append([level, *(f"{value:.4g}" for value in report.metrics.values())])
+    turned = [[name, *values] for name, *values in zip(names, *(row[1:] for row in rows), strict=True)]
+    _show(Console(), "retrieval", ["measure", *(row[0] for row in rows)], turned)
+    return 0
+
+
+def search(options: argparse.Namespace) -> int:
+    from .data import VideoDecodeError
+    from .evaluation import build_search_index, search
+    from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
+    from .evaluation.search import has_index
+
+    model, processor = _load_model(options)
+    if not has_index(options.index):
+        if not options.data_dir:
+            raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
+        build_search_index(model, processor, _load_split(options, options.level or "task"), options.index)
+    found = search(model, processor, options.index, options.text, options.top)
+    rows = [
+        [
+            f"{clip.score:.3f}",
+            _printable(clip.title or clip.video_name),
+            _interval(clip),
+            clip.url or "–",
+            _printable(clip.caption),
+        ]
+        for clip in found
+    ]
+    _show(Console(), _printable(options.text), ["score", "title", "time", "link", "caption"], rows)
+    if options.output:
+        pictures = []
+        for row, clip in zip(rows, found, strict=True):
+            try:
+                frames = clip.clip.frames(FRAMES_SHOWN)
+            except (OSError, ValueError, VideoDecodeError):
+                frames = None
+            pictures.append((f"{row[0]}  {row[1]}  {row[2]}\n{row[4]}", frames))
+        draw_contact_sheet(_printable(options.text), pictures, options.output)
+    return 0
+
+
+def _load_model(options: argparse.Namespace) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoProcessor
+
+    from . import surgclip  # noqa: F401  registers SurgCLIP
+    from .evaluation.processes import Processes
+
+    processor = AutoProcessor.from_pretrained(options.model, revision=options.revision)
+    model = AutoModel.from_pretrained(options.model, revision=options.revision)
+    return model.to(Processes().device).eval(), processor
+
+
+def _load_split(options: argparse.Namespace, level: str) -> Any:
+    from datasets import load_dataset
+
+    from . import data  # noqa: F401  registers "surglavi"
+
+    fractions = {f"{options.split}_fraction": options.fraction} if options.split != "train" else {}
+    return load_dataset(
+        "surglavi", level, data_dir=options.data_dir, split=options.split, available_only=True, **fractions
+    )
+
+
+def _show(console: Console, title: str, header: list[str], rows: list[list[str]]) -> None:
+    table = Table(title=Text(title))
+    for place, name in enumerate(header):
+        words = any(row[place][:1].isalpha() for row in rows)
+        table.add_column(Text(name), justify="left" if words else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def _mean_and_std(metrics: dict, name: str) -> str:
+    return f"{100 * metrics[f'{name}_mean']:.1f} ± {100 * metrics[f'{name}_std']:.1f}"
+
+
+def _interval(clip: Any) -> str:
+    return f"{_clock(clip.start_time)}–{_clock(clip.end_time)}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "�" for character in text)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linear probing: how much a linear classifier finds in frozen features, from a part of the training procedures."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .benchmarks import Benchmark
+from .classifiers import SETTINGS, Classifier, fit_and_predict
+from .embed_benchmark import embed_benchmark, store_key
+from .encoders import VideoEncoder, encoder_of
+from .metrics import single_label_metrics
+from .report import EvalReport, library_versions
+from .video_store import VideoResult, VideoStore
+from .windows import Windows
+
+
+@dataclass(frozen=True)
+class Probe:
+    """
+    What is probed, and from how much.
+
+    Args:
+        features: "raw" (the backbone's), "projected" (into the space shared with text) or "both", side by side.
+        classifier: "logistic_regression" or "torch_linear".
+        percents: Of the training procedures, not of their frames; at least one procedure.
+        shots: Few-shot instead: so many frames of each class, from all training procedures.
+        seeds: How many draws of procedures or frames are averaged.
+
+    Raises:
+        ValueError: a value is none of these.
+    """
+
+    features: Literal["raw", "projected", "both"] = "both"
+    classifier: Classifier = "logistic_regression"
+    percents: tuple[int, ...] = (10, 50, 100)
+    shots: tuple[int, ...] = ()
+    seeds: int = 5
+
+    def __post_init__(self):
+        if self.features not in ("raw", "projected", "both"):
+            raise ValueError(f"features={self.features!r}, expected 'raw', 'projected' or 'both'")
+        if self.classifier not in SETTINGS:
+            raise ValueError(f"classifier={self.classifier!r}, expected one of {', '.join(SETTINGS)}")
+        if not all(1 <= percent <= 100 for percent in self.percents):
+            raise ValueError(f"percents={self.percents}, expected numbers from 1 to 100")
+        if self.seeds < 1 or not all(shots >= 1 for shots in self.shots):
+            raise ValueError(f"seeds={self.seeds}, shots={self.shots}, expected whole numbers >= 1")
+
+
+def linear_probe(
+    model: Any,
+    processor: Any,
+    train: Benchmark,
+    test: Benchmark,
+    probe: Probe | None = None,
+    windows: Windows | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    batch_size: int = 32,
+) -> EvalReport:
+    """
+    Fits linear classifiers to frozen features of a part of the training procedures, and evaluates them on all test
+    procedures; reports mean and standard deviation (of the draws, not of their mean) over seeds.
+
+    Args:
+        model, processor: As [`zero_shot`].
+        train: Benchmark of one class a frame, its training split.
+        test: The same benchmark, its test split.
+        probe: What is probed; by default both features, 10, 50 and 100 % and five seeds, as far as the published
+            figure's protocol is known.
+        windows: As [`zero_shot`].
+        cache_dir: Folder for the features, computed once: below it one for each model, data and window.
+        batch_size: Windows a forward pass.
+
+    Returns:
+        The [`EvalReport`], with metrics such as `macro_f1_all_frames_at_10_percent_mean` and `…_std`.
+
+    Raises:
+        ValueError: the benchmarks differ, share a video, or have several classes a frame.
+        FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
+    """
+    probe, windows = probe or Probe(), windows or Windows()
+    _check(train, test)
+    encoder = encoder_of(model, processor)
+    description = encoder.describe()
+    choices = windows.protocol(encoder.num_frames)
+    features = {}
+    for name, benchmark in (("train", train), ("test", test)):
+        store = None
+        if cache_dir is not None:
+            key = store_key(benchmark.fingerprint, description, choices)
+            store = VideoStore(Path(cache_dir) / f"{benchmark.name}-{key}", key)
+        features[name] = _features(encoder, benchmark, windows, store, batch_size)
+    started = time.perf_counter()
+    metrics: dict[str, float | None] = {}
+    draws = list(_draws(train, probe))
+    for amount in tqdm(dict.fromkeys(amount for amount, _ in draws), desc="linear probe", unit="amount"):
+        found = [
+            _evaluate(train, test, features, chosen, probe, seed)
+            for seed, chosen in enumerate(chosen for other, chosen in draws if other == amount)
+        ]
+        for name in found[0]:
+            values = [figures[name] for figures in found]
+            metrics[f"{name}_at_{amount}_mean"] = float(np.mean(values))
+            metrics[f"{name}_at_{amount}_std"] = float(np.std(values))
+    settings = {key: str(value) for key, value in asdict(probe).items()}
+    embedding = sum(result.seconds for results in features.values() for result in results.values())
+    return EvalReport(
+        benchmark=test.name,
+        metrics=metrics,
+        protocol={
+            **test.protocol,
+            **choices,
+            **settings,
+            "classifier_settings": SETTINGS[probe.classifier],
+            "num_train_videos": len(train.videos),
+            "num_train_frames": train.protocol["num_labelled_frames"],
+            "train_split": train.protocol["split"],
+        },
+        model=description,
+        data_fingerprint=f"{train.fingerprint}-{test.fingerprint}",
+        versions=library_versions(),
+        seconds=round(embedding + time.perf_counter() - started, 3),
+    )
+
+
+def _check(train: Benchmark, test: Benchmark) -> None:
+    if (train.name, train.classes) != (test.name, test.classes):
+        raise ValueError(f"train is {train.name} and test {test.name}, expected one benchmark")
+    if train.kind != "single_label":
+        raise ValueError(
+            f"{train.name} has several classes a frame; linear probing is for one, as in the published figure"
+        )
+    if shared := sorted(set(train.videos) & set(test.videos)):
+        raise ValueError(f"video {shared[0]} is in train and in test")
+
+
+def _features(
+    encoder: VideoEncoder, benchmark: Benchmark, windows: Windows, store: VideoStore | None, batch_size: int
+) -> dict[str, VideoResult]:
+    with encoder.evaluating():
+        return embed_benchmark(encoder, benchmark, windows, dict, store, batch_size)
+
+
+def _draws(train: Benchmark, probe: Probe) -> Iterator[tuple[str, Mapping[str, np.ndarray]]]:
+    """Yields how much is taken and which rows of which videos, seed by seed. Larger parts hold smaller ones."""
+    counts = {name: count for name in train.videos if (count := len(train.positions(name)))}
+    every = np.concatenate([np.full(count, place) for place, count in enumerate(counts.values())])
+    within = np.concatenate([np.arange(count) for count in counts.values()])
+    labels = np.concatenate([train.labels(name) for name in counts])
+    names = list(counts)
+    for seed in range(probe.seeds):
+        order = np.random.default_rng(seed).permutation(len(names))
+        for percent in probe.percents:
+            count = max(1, round(percent / 100 * len(names)))
+            yield (
+                f"{percent}_percent",
+                {names[place]: np.arange(counts[names[place]]) for place in sorted(order[:count])},
+            )
+        shuffled = np.random.default_rng(seed).permutation(len(labels))
+        for shots in probe.shots:
+            rows = [row for label in np.unique(labels) for row in shuffled[labels[shuffled] == label][:shots]]
+            chosen = {names[place]: within[[row for row in rows if every[row] == place]] for place in set(every[rows])}
+            yield f"{shots}_shots", chosen
+
+
+def _evaluate(
+    train: Benchmark,
+    test: Benchmark,
+    features: Mapping[str, Mapping[str, VideoResult]],
+    chosen: Mapping[str, np.ndarray],
+    probe: Probe,
+    seed: int,
+) -> dict[str, float]:
+    x = np.concatenate([_choose(features["train"][name], probe)[rows] for name, rows in chosen.items()])
+    y = np.concatenate([train.labels(name)[rows] for name, rows in chosen.items()])
+    seen = [name for name in test.videos if len(test.labels(name))]
+    test_x = [_choose(features["test"][name], probe) for name in seen]
+    predicted = fit_and_predict(probe.classifier, x, y, np.concatenate(test_x), seed)
+    by_video = np.split(predicted, np.cumsum([len(part) for part in test_x])[:-1])
+    metrics, _ = single_label_metrics([test.labels(name) for name in seen], by_video, test.classes)
+    return metrics
+
+
+def _choose(result: VideoResult, probe: Probe) -> np.ndarray:
+    names = ("raw", "projected") if probe.features == "both" else (probe.features,)
+    return np.concatenate([result.arrays[name] for name in names], axis=1)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Published figures, and a report beside them as Markdown."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from .report import EvalReport
+
+UNKNOWN_AVERAGE = "Which of the two averages the published table prints is not known."
+
+
+@cache
+def published_zero_shot(benchmark: str) -> Mapping[str, list[float]]:
+    """
+    Returns for each published system its figures on a benchmark, in percent: accuracy and macro F1, or mean average
+    precision. Empty where none are published.
+    """
+    return {name: row[benchmark] for name, row in _published()["zero_shot"].items() if benchmark in row}
+
+
+@cache
+def published_linear_probe(benchmark: str) -> Mapping[str, Mapping[int, float]]:
+    """
+    Returns for each published system its macro F1 in percent, by percent of training procedures. Empty where none are
+    published.
+    """
+    figures = _published()["linear_probe"]
+    models, rows = figures["models"], figures.get(benchmark, {})
+    return {name: {n: row[place] for n, row in rows.items()} for place, name in enumerate(models)} if rows else {}
+
+
+def comparison(report: EvalReport) -> tuple[list[str], list[list[str]]]:
+    """
+    Returns header and rows of a table of the published systems and, in two rows, the report: by the mean over videos
+    and over all frames. Figures in percent.
+    """
+    single = "accuracy_all_frames" in report.metrics
+    columns = ["accuracy", "macro_f1"] if single else [_multi_label_column(report)]
+    header = ["model", *(column.replace("_", " ") for column in columns)]
+    rows = [
+        [name, *(f"{value:.2f}" for value in values)] for name, values in published_zero_shot(report.benchmark).items()
+    ]
+    name = report.model.get("name") or "this model"
+    for way in ("video_mean", "all_frames"):
+        values = [report.metrics[f"{column}_{way}"] for column in columns]
+        rows.append([f"{name}, {way.replace('_', ' ')}", *(_percent(value) for value in values)])
+    return header, rows
+
+
+def report_markdown(report: EvalReport) -> str:
+    """Returns a report as Markdown for a model card: the figures beside the published ones, classes, and protocol."""
+    parts = [f"### {report.benchmark}", ""]
+    if any(name.endswith("_all_frames") for name in report.metrics):
+        parts += [*_table(*comparison(report)), ""]
+        if published_zero_shot(report.benchmark):
+            parts += [UNKNOWN_AVERAGE, ""]
+    parts += _table(["measure", "value"], [[name, _number(value)] for name, value in report.metrics.items()])
+    if report.per_class:
+        names = list(report.per_class[0])
+        header = [name.replace("_", " ") for name in names]
+        parts += ["", *_table(header, [[_number(row.get(name)) for name in names] for row in report.per_class])]
+    protocol = {f"protocol: {name}": value for name, value in report.protocol.items()}
+    protocol |= {f"model: {name}": value for name, value in report.model.items()}
+    protocol |= {"data fingerprint": report.data_fingerprint, "seconds": report.seconds}
+    protocol |= {f"version of {name}": value for name, value in report.versions.items()}
+    parts += ["", *_table(["choice", "value"], [[name, _number(value)] for name, value in protocol.items()]), ""]
+    return "\n".join(parts)
+
+
+@cache
+def _published() -> dict:
+    return yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
+
+
+def _multi_label_column(report: EvalReport) -> str:
+    prefix = "triplet_" if "triplet_mean_average_precision_all_frames" in report.metrics else ""
+    return f"{prefix}mean_average_precision"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    cells = [[" ".join(str(cell).replace("|", "\\|").split()) for cell in row] for row in [header, *rows]]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return [lines[0], f"|{'---|' * len(header)}", *lines[1:]]
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _number(value: object) -> str:
+    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

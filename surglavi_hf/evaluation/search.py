@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clips found by a text: an index of clip embeddings (FAISS, through datasets) in a folder."""
+
+import json
+import logging
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, load_from_disk
+from tqdm.auto import tqdm
+
+from ..data import Clip, VideoDecodeError
+from .embed import embed_clips, embed_texts
+from .embed_benchmark import store_key
+from .encoders import encoder_of
+from .report import write_text
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("caption_id", "youtube_id", "video_name", "start_time", "end_time", "caption", "title", "clip")
+_PART = 256  # clips
+
+
+@dataclass(frozen=True)
+class FoundClip:
+    """
+    Args:
+        score: Cosine similarity to the text, averaged over the clip's frames.
+        title: Of the video; empty where it is not known.
+        video_name: Of the file.
+        start_time, end_time: In seconds.
+        caption: Of the database.
+        url: Where the video can be watched from `start_time` on; None where its id is none of YouTube's.
+        clip: To see its frames.
+    """
+
+    score: float
+    title: str
+    video_name: str
+    start_time: float
+    end_time: float
+    caption: str
+    url: str | None
+    clip: Clip
+
+
+def build_search_index(
+    model: Any, processor: Any, dataset: Dataset, folder: str | os.PathLike, batch_size: int = 32
+) -> int:
+    """
+    Embeds the clips of a SurgLaVi dataset into an index; returns how many are in it. Rows of one video and interval
+    are one clip. Clips that cannot be read are left out, with a warning. What was embedded before it was stopped is
+    not embedded again.
+
+    Args:
+        model: Has `get_video_features` and `get_text_features`, as [`SurgCLIPModel`].
+        processor: A SurgCLIPProcessor.
+        dataset: Rows of SurgLaVi.
+        folder: New, or of an index that was not finished.
+        batch_size: Clips a forward pass.
+
+    Raises:
+        FileExistsError: the folder has an index, or other files.
+        ValueError: there are no clips, or none can be read.
+    """
+    import faiss
+
+    folder = Path(folder)
+    parts = folder / "parts"
+    if folder.exists() and not parts.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} has other files already; name a new folder")
+    dataset = _distinct(dataset)
+    description = encoder_of(model, processor).describe()
+    key = store_key(description, *(list(dataset[name]) for name in ("caption_id", "start_time", "end_time")))
+    parts.mkdir(parents=True, exist_ok=True)
+    embeds, rows = [], []
+    for start in tqdm(range(0, len(dataset), _PART), desc="index clips", unit=f"{_PART} clips"):
+        part = dataset.select(range(start, min(start + _PART, len(dataset))))
+        readable, found = _embed_part(model, processor, part, parts / f"{key}-{start:08d}.npz", batch_size)
+        rows += [start + row for row in readable]
+        embeds += [found] if readable else []
+    if not rows:
+        raise ValueError(f"none of {len(dataset)} clips can be read; nothing to search")
+    indexed = dataset.select(rows).add_column("embedding", list(np.concatenate(embeds)))
+    indexed.save_to_disk(folder / "clips")
+    indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
+    indexed.save_faiss_index("embedding", folder / "clips.faiss")
+    # Last: a folder without it is not finished.
+    write_text(folder / "index.json", json.dumps({"num_clips": len(rows), **description}, indent=2) + "\n")
+    shutil.rmtree(parts)
+    return len(rows)
+
+
+def search(model: Any, processor: Any, folder: str | os.PathLike, text: str, top: int = 5) -> list[FoundClip]:
+    """
+    Returns the clips of an index that are most like a text, best first.
+
+    Args:
+        model, processor: Those the index was made with.
+        folder: As [`build_search_index`] wrote it.
+        text: What is looked for.
+        top: At most so many.
+
+    Raises:
+        FileNotFoundError: there is no finished index in the folder.
+        ValueError: it was made with other weights, `text` is empty, or `top` is not positive.
+    """
+    folder = Path(folder)
+    if not has_index(folder):
+        raise FileNotFoundError(f"there is no finished search index in {folder}; build it first")
+    if not text.strip() or top < 1:
+        raise ValueError(f"text={text!r}, top={top}, expected words and a whole number >= 1")
+    made_with = json.loads((folder / "index.json").read_text())
+    weights = encoder_of(model, processor).describe()["weights_sha256"]
+    if made_with["weights_sha256"] != weights:
+        raise ValueError(f"{folder} was made with other weights ({made_with['name']}); name another folder")
+    clips = load_from_disk(folder / "clips")
+    clips.load_faiss_index("embedding", folder / "clips.faiss")
+    query = embed_texts(model, processor, [text])[0].numpy()
+    scores, rows = clips.search("embedding", query, k=min(top, len(clips)))
+    return [_found(clips[int(row)], float(score)) for score, row in zip(scores, rows, strict=True)]
+
+
+def has_index(folder: str | os.PathLike) -> bool:
+    """Whether there is a finished index in a folder."""
+    return (Path(folder) / "index.json").is_file()
+
+
+def _distinct(dataset: Dataset) -> Dataset:
+    dataset = dataset.select_columns([name for name in COLUMNS if name in dataset.column_names])
+    intervals = zip(dataset["video_name"], dataset["start_time"], dataset["end_time"], strict=True)
+    first = {interval: row for row, interval in reversed(list(enumerate(intervals)))}
+    if not first:
+        raise ValueError("no clips to index: the dataset is empty; choose another split or level")
+    return dataset.select(sorted(first.values()))
+
+
+def _embed_part(
+    model: Any, processor: Any, part: Dataset, path: Path, batch_size: int
+) -> tuple[list[int], np.ndarray]:
+    """Rows that can be read and their embeddings; from the file where they are there."""
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as known:
+            return known["rows"].tolist(), known["embeds"]
+    rows = list(range(len(part)))
+    try:
+        embeds = embed_clips(model, processor, part, batch_size).numpy()
+    except (OSError, VideoDecodeError):
+        rows, one_by_one = [], []
+        for row in range(len(part)):
+            try:
+                one_by_one.append(embed_clips(model, processor, part.select([row])).numpy())
+                rows.append(row)
+            except (OSError, VideoDecodeError) as error:
+                logger.warning("a clip is left out of the index: %s", error)
+        embeds = np.concatenate(one_by_one) if rows else np.zeros((0, 1), np.float32)
+    beside = path.with_name(f".{path.name}-unfinished")
+    with beside.open("wb") as file:
+        np.savez(file, rows=np.array(rows, np.int64), embeds=embeds)
+    beside.replace(path)
+    return rows, embeds
+
+
+def _found(row: dict, score: float) -> FoundClip:
+    youtube_id = row.get("youtube_id") or ""
+    known = re.fullmatch(r"[\w-]{11}", youtube_id, re.ASCII)
+    return FoundClip(
+        score=score,
+        title=row.get("title") or "",
+        video_name=row["video_name"],
+        start_time=row["start_time"],
+        end_time=row["end_time"],
+        caption=row["caption"],
+        url=f"https://youtu.be/{youtube_id}?t={int(row['start_time'])}" if known else None,
+        clip=row["clip"],
+    )

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+import shutil
+from importlib import import_module
+
+import numpy as np
+import pytest
+from datasets import concatenate_datasets, load_dataset
+
+from surglavi_hf.evaluation import build_search_index, embed_clips, embed_texts, search
+from surglavi_hf.evaluation.search import has_index
+
+search_module = import_module("surglavi_hf.evaluation.search")  # whose name is also the function's
+TEXT = "clip the cystic duct"
+
+
+@pytest.fixture(scope="module")
+def table(corpus):
+    return load_dataset("surglavi", "task", data_dir=str(corpus), split="train").select(range(12))
+
+
+@pytest.fixture(scope="module")
+def index(table, tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search") / "index"
+    # Two captions of one interval are one clip.
+    build_search_index(*tiny_model, concatenate_datasets([table, table.select([0])]), folder)
+    return folder
+
+
+def test_the_best_clips_come_first(index, table, tiny_model):
+    model, processor = tiny_model
+    scores = (embed_clips(model, processor, table) @ embed_texts(model, processor, [TEXT])[0]).numpy()
+    found = search(model, processor, index, TEXT, top=3)
+    best = np.argsort(-scores)[:3]
+    assert [clip.start_time for clip in found] == [table[int(row)]["start_time"] for row in best]
+    assert [clip.score for clip in found] == pytest.approx(scores[best].tolist(), abs=1e-5)
+    row = table[int(best[0])]
+    assert (found[0].title, found[0].caption, found[0].video_name) == (row["title"], row["caption"], row["video_name"])
+    assert found[0].clip.frames(2).shape[0] == 2
+    assert found[0].url == f"https://youtu.be/{row['youtube_id']}?t={int(row['start_time'])}"
+    assert len(search(model, processor, index, TEXT, top=100)) == 12
+
+
+def test_it_goes_on_where_it_was_stopped(table, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(search_module, "_PART", 5)
+    original, done = embed_clips, []
+
+    def embed(*arguments):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search_module, "embed_clips", embed)
+        with pytest.raises(KeyboardInterrupt):
+            build_search_index(*tiny_model, table, tmp_path / "index")
+    assert not has_index(tmp_path / "index")
+    with pytest.raises(FileNotFoundError, match="no finished search index"):
+        search(*tiny_model, tmp_path / "index", TEXT)
+    seen = []
+    monkeypatch.setattr(search_module, "embed_clips", lambda *a: seen.append(len(a[2])) or original(*a))
+    assert build_search_index(*tiny_model, table, tmp_path / "index") == 12 and seen == [2]
+    assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["clips", "clips.faiss", "index.json"]
+
+
+def test_clips_that_cannot_be_read_are_left_out(corpus, tiny_model, tmp_path, caplog):
+    shutil.copytree(corpus, tmp_path / "corpus")
+    table = load_dataset("surglavi", "phase", data_dir=str(tmp_path / "corpus"), split="train")
+    names = table["video_name"]
+    (tmp_path / "corpus" / "videos" / names[0] / f"{names[0]}.mp4").write_bytes(b"broken")
+    shutil.rmtree(tmp_path / "corpus" / "frames", ignore_errors=True)
+    count = build_search_index(*tiny_model, table, tmp_path / "index")
+    assert 0 < count == sum(name != names[0] for name in names)
+    assert "a clip is left out of the index" in caplog.text
+    with pytest.raises(ValueError, match=r"none of .* clips can be read"):
+        build_search_index(*tiny_model, table.filter(lambda row: row["video_name"] == names[0]), tmp_path / "none")
+
+
+def test_what_is_refused(index, table, tiny_model, tmp_path):
+    model, processor = tiny_model
+    with pytest.raises(FileExistsError, match="has other files already"):
+        build_search_index(model, processor, table, index)
+    with pytest.raises(ValueError, match="the dataset is empty"):
+        build_search_index(model, processor, table.select([]), tmp_path / "new")
+    with pytest.raises(ValueError, match="expected words and a whole number >= 1"):
+        search(model, processor, index, "  ")
+    (index / "index.json").write_text((index / "index.json").read_text().replace('sha256": "', 'sha256": "0'))
+    with pytest.raises(ValueError, match="was made with other weights"):
+        search(model, processor, index, TEXT)

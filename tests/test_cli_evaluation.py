@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import pytest
+
+from surglavi_hf import EvalReport
+from surglavi_hf.cli import main
+from surglavi_hf.cli_evaluation_options import BENCHMARKS as NAMES
+from surglavi_hf.demo import PROMPTS
+from surglavi_hf.evaluation import BENCHMARKS
+from surglavi_hf.training.start import new_tiny_model
+
+from .evaluation.conftest import write_pictures
+from .evaluation.native_files import some_labels, write_frames, write_native
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    for part in new_tiny_model(PROMPTS["task"], num_frames=4):
+        part.save_pretrained(folder / "model")
+    write_pictures(folder / "video.mp4", [float(second) for second in range(10)])
+    for place, number in enumerate([*range(1, 11), *range(15, 22)]):
+        write_native("autolaparo", folder / "autolaparo", f"{number:02d}", some_labels("autolaparo", shift=place))
+        write_frames("autolaparo", folder / "autolaparo", f"{number:02d}", folder / "video.mp4")
+    return folder
+
+
+def arguments(folder, *more):
+    options = {"--root": folder / "autolaparo", "--model": folder / "model", "--output": folder / "out"}
+    return [str(part) for pair in options.items() for part in pair] + [str(part) for part in more]
+
+
+def test_names_are_those_of_the_evaluation_room():
+    assert tuple(BENCHMARKS) == NAMES
+
+
+def test_evaluate(folder, capsys):
+    assert main(["evaluate", "autolaparo", *arguments(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "SurgCLIP (β)" in printed and "55.72" in printed and "model, all frames" in printed
+    assert "videos: all of the split" in printed and str(folder / "out") in printed.replace("\n", "")
+    out = folder / "out" / "autolaparo"
+    assert {path.name for path in out.iterdir()} == {
+        "scores",
+        "report.json",
+        "report.md",
+        "confusion_matrix.png",
+        "ribbons.png",
+    }
+    report = EvalReport.from_json(out / "report.json")
+    assert report.protocol["window"] == "centered" and report.protocol["window_num_frames"] == 4
+    assert len(report.predictions) == 7 * 8 and str(folder) not in (out / "report.json").read_text()
+    assert str(folder) not in (out / "report.md").read_text()
+    assert main(["evaluate", "autolaparo", *arguments(folder)]) == 0
+    assert EvalReport.from_json(out / "report.json") == report
+
+
+def test_probe(folder, capsys):
+    more = ["--percents", "10", "100", "--shots", "1", "--seeds", "2"]
+    assert main(["probe", "autolaparo", *arguments(folder, *more)]) == 0
+    printed = capsys.readouterr().out
+    assert "PeskaVLP" in printed and "46.2" in printed and "±" in printed
+    out = folder / "out" / "autolaparo-probe"
+    assert {path.name for path in out.iterdir()} == {"report.json", "report.md", "linear_probe.png"}
+    assert "macro_f1_video_mean_at_1_shots_mean" in json.loads((out / "report.json").read_text())["metrics"]
+
+
+def test_retrieval_and_search(folder, corpus, capsys):
+    model = ["--model", str(folder / "model"), "--data-dir", str(corpus)]
+    out = folder / "retrieval"
+    assert main(["retrieval", *model, "--output", str(out), "--split", "test", "--fraction", "0.4"]) == 0
+    assert "video_to_text_median_rank_percentile" in capsys.readouterr().out
+    assert len(list(out.glob("*.json"))) == 3
+    search = ["search", "the surgeon works on the liver", "--index", str(folder / "index"), *model, "--top", "2"]
+    assert main([*search, "--level", "phase", "--output", str(folder / "found.png")]) == 0
+    printed = capsys.readouterr().out
+    assert "https://youtu.be/" in printed.replace("\n", "") or "youtu" in printed
+    assert (folder / "found.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        (["evaluate", "autolaparo", "--split", "tset"], "split='tset', expected one of"),
+        (["evaluate", "autolaparo", "--videos", "99"], "video '99' is not in split 'test'"),
+        (["evaluate", "cholec80_tools"], "expected phase_annotations/video01-phase.txt"),
+        (["evaluate", "autolaparo", "--num-frames", "0"], "num_frames=0, expected"),
+        (["probe", "autolaparo", "--percents", "0"], "percents=(0,), expected"),
+    ],
+)
+def test_wrong_input_is_one_line(folder, capsys, command, message):
+    assert main([*command, *arguments(folder)]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"surglavi {command[0]}: error: ") and message in error
+
+
+def test_a_search_without_index(folder, capsys):
+    command = ["search", "x", "--index", str(folder / "nothing"), "--model", str(folder / "model")]
+    assert main(command) == 1 and "give --data-dir to build it" in capsys.readouterr().err
