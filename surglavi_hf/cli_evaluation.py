@@ -139,25 +139,17 @@ def search(options: argparse.Namespace) -> int:
             raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
         build_search_index(model, processor, _load_split(options, options.level or "task"), options.index)
     found = search(model, processor, options.index, options.text, options.top)
-    rows = [
-        [
-            f"{clip.score:.3f}",
-            _printable(clip.title or clip.video_name),
-            _interval(clip),
-            clip.url or "–",
-            _printable(clip.caption),
-        ]
-        for clip in found
-    ]
-    _show(Console(), _printable(options.text), ["score", "title", "time", "link", "caption"], rows)
+    console, pictures = Console(), []
+    for place, clip in enumerate(found, start=1):
+        what = f"{clip.score:.3f}  {_printable(clip.title or clip.video_name)}  {_interval(clip)}"
+        console.print(f"{place}. {what}  {clip.url or ''}", markup=False, soft_wrap=True)
+        console.print(f"   {_printable(clip.caption)}", markup=False, soft_wrap=True, style="dim")
+        try:
+            frames = clip.clip.frames(FRAMES_SHOWN) if options.output else None
+        except (OSError, ValueError, VideoDecodeError):
+            frames = None
+        pictures.append((f"{what}\n{_printable(clip.caption)}", frames))
     if options.output:
-        pictures = []
-        for row, clip in zip(rows, found, strict=True):
-            try:
-                frames = clip.clip.frames(FRAMES_SHOWN)
-            except (OSError, ValueError, VideoDecodeError):
-                frames = None
-            pictures.append((f"{row[0]}  {row[1]}  {row[2]}\n{row[4]}", frames))
         draw_contact_sheet(_printable(options.text), pictures, options.output)
     return 0
 

@@ -46,7 +46,7 @@ def test_confusion_matrix(tmp_path, benchmark):
     full = {
         name: (abs(colours(tmp_path / f"{name}.png") - (8, 48, 107)) < 4).all(axis=2) for name in ("right", "wrong")
     }
-    places = {name: np.argwhere(shade[:, :450]) for name, shade in full.items()}  # left of the bar of colours
+    places = {name: np.argwhere(shade[:, :595]) for name, shade in full.items()}  # left of the bar of colours
     assert np.ptp(places["wrong"][:, 1]) < 60 < np.ptp(places["right"][:, 1])
     assert np.ptp(places["wrong"][:, 0]) > 100 < np.ptp(places["right"][:, 0])
 
