@@ -10,6 +10,9 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessorPil,
 from surglavi_hf.demo import PROMPTS
 from surglavi_hf.training.start import new_tiny_model
 
+from .evaluation.conftest import write_pictures
+from .evaluation.native_files import copy_video, some_labels, write_native
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -28,8 +31,12 @@ def test_python_blocks(corpus, tmp_path, monkeypatch, capsys):
     text_config = BertConfig(**sizes, vocab_size=len(processor.tokenizer))
     BertModel(text_config).save_pretrained("google-bert/bert-base-uncased")
     processor.tokenizer.save_pretrained("google-bert/bert-base-uncased")
+    write_pictures(Path("video.mp4"), [float(second) for second in range(10)])
+    for video in range(15, 22):
+        write_native("autolaparo", Path("autolaparo"), str(video), some_labels("autolaparo"))
+        copy_video("autolaparo", Path("autolaparo"), str(video), Path("video.mp4"))
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
