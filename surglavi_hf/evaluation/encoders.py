@@ -2,6 +2,7 @@
 """What an evaluation on benchmarks needs of a model, and how each kind of model gives it."""
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ class VideoEncoder(ABC):
             yield
 
     def describe(self) -> dict[str, str | None]:
-        """Returns name, revision on the Hub where it came from there, and a digest of the weights."""
+        """Returns name, revision on the Hub where it came from there, and digests of weights and processor settings."""
         config = getattr(self.model, "config", None)
         name = str(getattr(config, "_name_or_path", "") or type(self.model).__name__)
         digest = hashlib.sha256()
@@ -72,6 +73,7 @@ class VideoEncoder(ABC):
             "name": Path(name).name if Path(name).is_dir() else name,  # no paths of this machine
             "revision": getattr(config, "_commit_hash", None),
             "weights_sha256": digest.hexdigest()[:16],
+            "processor_sha256": _digest_settings(self.processor),
         }
 
 
@@ -138,13 +140,29 @@ def encoder_of(model: Any, processor: Any) -> VideoEncoder:
     """
     if isinstance(model, VideoEncoder):
         return model
-    if hasattr(model, "get_video_features"):
+    if hasattr(model, "get_video_features") and hasattr(model, "vision_encoder"):
         return ClipEncoder(model, processor)
     if hasattr(model, "get_image_features"):
         return FrameEncoder(model, processor)
     raise TypeError(
-        f"{type(model).__name__} has neither get_video_features nor get_image_features; wrap it in a VideoEncoder"
+        f"{type(model).__name__} is no SurgCLIP and has no get_image_features; wrap it in a VideoEncoder of your own"
     )
+
+
+def _digest_settings(processor: Any) -> str | None:
+    """Of sizes, means and text cleaning; not of where its code is, which only a saved processor knows."""
+    if not hasattr(processor, "to_dict"):
+        return None
+    text = json.dumps(_without_code(processor.to_dict()), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_code(settings: dict) -> dict:
+    return {
+        name: _without_code(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name != "auto_map"
+    }
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def linear_probe(
         benchmark=test.name,
         metrics=metrics,
         protocol={
-            **test.protocol,
+            **{name: value for name, value in test.protocol.items() if not name.startswith("prompts")},
             **choices,
             **settings,
             "classifier_settings": SETTINGS[probe.classifier],

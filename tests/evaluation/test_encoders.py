@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 from transformers import (
+    AutoProcessor,
     CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
@@ -100,6 +101,18 @@ def test_description_tells_weights_apart(tiny_model):
         after = encoder_of(model, processor).describe()
         model.temp -= 1
     assert before["weights_sha256"] != after["weights_sha256"]
+    assert before["processor_sha256"] == after["processor_sha256"]
+
+
+def test_description_tells_processors_apart(tiny_model, tmp_path):
+    """Scores of another image size or other text cleaning are not taken up."""
+    model, processor = tiny_model
+    processor.save_pretrained(tmp_path)
+    saved = AutoProcessor.from_pretrained(tmp_path)
+    first = encoder_of(model, processor).describe()["processor_sha256"]
+    assert first == encoder_of(model, saved).describe()["processor_sha256"]
+    saved.text_preprocess = False
+    assert first != encoder_of(model, saved).describe()["processor_sha256"]
 
 
 def test_other_models(tiny_model):
@@ -108,5 +121,5 @@ def test_other_models(tiny_model):
 
     mine = Mine(*tiny_model)
     assert encoder_of(mine, None) is mine
-    with pytest.raises(TypeError, match="Linear has neither get_video_features nor get_image_features"):
+    with pytest.raises(TypeError, match="Linear is no SurgCLIP and has no get_image_features"):
         encoder_of(torch.nn.Linear(1, 1), None)

@@ -206,6 +206,8 @@ def read_rows(path: Path, delimiter: str, columns: int | None, header: Sequence[
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
+        while columns is not None and len(cells) > columns and not cells[-1]:
+            cells.pop()  # the owner of a file may end lines with a delimiter
         if columns is not None and len(cells) != columns:
             raise ValueError(f"{path}, line {number}: {len(cells)} cells, expected {columns}")
         yield Row(path, number, cells)

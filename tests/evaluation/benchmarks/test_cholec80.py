@@ -75,6 +75,15 @@ def test_tools(tmp_path, change, message):
         load(tmp_path, "cholec80_tools")
 
 
+def test_lines_that_end_with_a_delimiter(tmp_path):
+    labels = some_labels("cholec80_tools")
+    write_native("cholec80_tools", tmp_path, "video41", labels)
+    path = tmp_path / "tool_annotations" / "video41-tool.txt"
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([head, *(row + "\t" for row in rows)]))
+    assert list(map(tuple, load(tmp_path, "cholec80_tools").rows["label"])) == labels
+
+
 def test_csv_of_peskavlp(tmp_path):
     """Labels count from 1, frames from 0."""
     path = tmp_path / "video41.csv"
