@@ -62,7 +62,7 @@ class VideoEncoder(ABC):
             yield
 
     def describe(self) -> dict[str, str | None]:
-        """Returns name, revision on the Hub where it came from there, and digests of weights and processor settings."""
+        """Returns name, revision on the Hub if it is from there, and digests of weights and processor settings."""
         config = getattr(self.model, "config", None)
         name = str(getattr(config, "_name_or_path", "") or type(self.model).__name__)
         digest = hashlib.sha256()
