@@ -124,8 +124,12 @@ class FrameEncoder(VideoEncoder):
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         # SigLIP was trained on texts filled up to one length.
-        padding = "max_length" if self.model.config.model_type.startswith("siglip") else True
-        inputs = self.processor(text=list(texts), padding=padding, truncation=True, return_tensors="pt")
+        config = self.model.config
+        padding = "max_length" if config.model_type.startswith("siglip") else True
+        longest = config.text_config.max_position_embeddings
+        inputs = self.processor(
+            text=list(texts), padding=padding, truncation=True, max_length=longest, return_tensors="pt"
+        )
         features = self.model.get_text_features(**inputs.to(self.model.device)).pooler_output
         return F.normalize(finite(features.float().cpu(), "texts"), dim=-1)
 

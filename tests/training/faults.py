@@ -5,6 +5,7 @@ import os
 import resource
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,13 +55,14 @@ def _limit() -> None:
 
 
 def killed_worker(rank: int, output_dir: Path) -> None:
-    """The loader's worker of the last rank is killed after the second step."""
+    """The loader's workers of the last rank are killed from the second step on."""
 
     def kill() -> None:
-        while not (workers := [child for child in psutil.Process().children() if _is_worker(child)]):
-            time.sleep(0.002)  # there is none between two epochs
-        for worker in workers:
-            worker.kill()
+        while True:  # one that has handed over its last batch is not missed, and there is none between two epochs
+            for worker in [child for child in psutil.Process().children() if _is_worker(child)]:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+            time.sleep(0.002)
 
     if rank == int(os.environ.get("WORLD_SIZE", 1)) - 1:
         _once(lambda: len((output_dir / "metrics.jsonl").read_text().splitlines()) >= 2, kill)
