@@ -6,10 +6,13 @@ JSON files otherwise. The JSON files of the challenge's validation set list only
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from .native_format import Label, NativeFormat, Numbering, read_rows
+
+logger = logging.getLogger(__name__)
 
 NUM_TRIPLETS, NUM_PHASES = 100, 7
 _TRIPLET, _PHASE, _INSTANCE_LENGTH = 0, 14, 15
@@ -65,12 +68,16 @@ def _phases(path: Path) -> dict[int, Label]:
 def _read_instances(path: Path) -> dict[int, list[list[float]]]:
     """Returns by second the instances that are visible; -1 stands for none."""
     try:
-        annotations = json.loads(path.read_text(encoding="utf-8"))["annotations"]
-        by_second = {int(second): instances for second, instances in annotations.items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        by_second = {int(second): instances for second, instances in content["annotations"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is no CholecT50 annotation, expected JSON with seconds under 'annotations'"
         ) from error
+    if "challenge-validation" in str(content.get("info")):
+        logger.warning(
+            "%s lists only instances that have a box; recognition is measured on the full labels", path.name
+        )
     for second, instances in by_second.items():
         for instance in instances:
             if len(instance) != _INSTANCE_LENGTH:

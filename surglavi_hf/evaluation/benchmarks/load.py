@@ -115,6 +115,7 @@ def load_benchmark(
         "num_videos": len(read),
         "videos": "all of the split" if videos is None else ", ".join(read),
         "num_labelled_frames": sum(len(video.labels) for video in read.values()),
+        "num_listed_frames": sum(len(video.numbers) for video in read.values()),
         "frame_times": f"frame n is at (n - {form.numbering.origin}) × {form.numbering.seconds:.4g} s",
         "input": _input_line(read),
     }

@@ -57,6 +57,14 @@ def test_errors_name_file_and_second(tmp_path, annotations, message):
         load(tmp_path)
 
 
+def test_labels_of_boxes_alone_are_said_to_be_so(tmp_path, caplog):
+    (tmp_path / "labels").mkdir()
+    content = {"info": {"dataset": "cholect50-challenge-validation"}, "annotations": {"0": []}}
+    (tmp_path / "labels" / "VID92.json").write_text(json.dumps(content))
+    load(tmp_path)
+    assert "VID92.json lists only instances that have a box" in caplog.text
+
+
 def test_phases_of_a_second_agree(tmp_path):
     (tmp_path / "labels").mkdir()
     none = [*[0] * 14, -1]
