@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 1
     except (OSError, ValueError, VideoDecodeError) as error:
-        print(f"surglavi {options.command}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        message = "".join(c if c.isprintable() else "�" for c in " ".join(str(error).splitlines()))
+        print(f"surglavi {options.command}: error: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"surglavi {options.command}: stopped", file=sys.stderr)

@@ -110,7 +110,7 @@ def retrieval(options: argparse.Namespace) -> int:
     from .evaluation.published import report_markdown
     from .evaluation.report import write_text
 
-    model, processor = _load_model(options)
+    model, processor = _load_surgclip(options)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     rows, names = [], []
@@ -133,7 +133,9 @@ def search(options: argparse.Namespace) -> int:
     from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
     from .evaluation.search import has_index
 
-    model, processor = _load_model(options)
+    if not options.text.strip() or options.top < 1:
+        raise ValueError(f"TEXT {options.text!r}, --top {options.top}: expected words and a whole number >= 1")
+    model, processor = _load_surgclip(options)
     if not has_index(options.index):
         if not options.data_dir:
             raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
@@ -163,6 +165,13 @@ def _load_model(options: argparse.Namespace) -> tuple[Any, Any]:
     processor = AutoProcessor.from_pretrained(options.model, revision=options.revision)
     model = AutoModel.from_pretrained(options.model, revision=options.revision)
     return model.to(Processes().device).eval(), processor
+
+
+def _load_surgclip(options: argparse.Namespace) -> tuple[Any, Any]:
+    model, processor = _load_model(options)
+    if not hasattr(processor, "video_processor"):
+        raise ValueError(f"{options.model} is a {type(model).__name__}, which embeds no clips; expected a SurgCLIP")
+    return model, processor
 
 
 def _load_split(options: argparse.Namespace, level: str) -> Any:

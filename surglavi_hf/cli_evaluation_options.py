@@ -22,7 +22,8 @@ BENCHMARKS = (
     "heichole_phases",
     "heichole_tools",
 )
-_SEVERAL = ("cholec80_tools", "grasp_tools", "cholect50", "heichole_tools")  # classes a frame
+# Several classes a frame, or no training split.
+_NOT_PROBED = ("cholec80_tools", "grasp_tools", "cholect50", "heichole_phases", "heichole_tools")
 
 
 def add_evaluation(commands: Any) -> None:
@@ -52,7 +53,7 @@ def add_evaluation(commands: Any) -> None:
         help="linear probing on a benchmark, beside the published figure",
         description="Fits linear classifiers to frozen features of a part of the training procedures. Writes "
         "OUT/BENCHMARK-probe/: report.json, report.md, linear_probe.png; and the features, once, to OUT/features/. "
-        f"BENCHMARK is one of class a frame: {', '.join(n for n in BENCHMARKS if n not in _SEVERAL)}.",
+        f"BENCHMARK is one of class a frame: {', '.join(n for n in BENCHMARKS if n not in _NOT_PROBED)}.",
         epilog="example: surglavi probe autolaparo --root autolaparo --model surgclip-beta --output evaluation",
     )
     _add_benchmark(probe)
@@ -133,12 +134,18 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num-frames", type=_number, metavar="N", help="of a window (default: the model's, or 16)")
     parser.add_argument("--stride", type=_number, default=1, metavar="N", help="between its frames (default: 1)")
-    parser.add_argument("--batch-size", type=_number, default=32, metavar="N", help="windows a pass (default: 32)")
+    parser.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="windows a pass (default: 32)")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="folder or Hub id, for example openai/clip-vit-base-patch32")
     parser.add_argument("--revision", metavar="COMMIT", help="of the Hub repository (default: its newest)")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number >= 1")
+    return int(text)
 
 
 def _number(text: str) -> int:

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from .embed import evaluating, finite
 
+_ORIGIN = ("auto_map", "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+
 
 class VideoEncoder(ABC):
     """
@@ -62,19 +64,8 @@ class VideoEncoder(ABC):
             yield
 
     def describe(self) -> dict[str, str | None]:
-        """Returns name, revision on the Hub if it is from there, and digests of weights and processor settings."""
-        config = getattr(self.model, "config", None)
-        name = str(getattr(config, "_name_or_path", "") or type(self.model).__name__)
-        digest = hashlib.sha256()
-        for key, value in sorted(self.model.state_dict().items()):
-            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return {
-            "name": Path(name).name if Path(name).is_dir() else name,  # no paths of this machine
-            "revision": getattr(config, "_commit_hash", None),
-            "weights_sha256": digest.hexdigest()[:16],
-            "processor_sha256": _digest_settings(self.processor),
-        }
+        """Returns what a report says of the model, and on which stored results depend."""
+        return describe_model(self.model, self.processor) | {"encoder": type(self).__qualname__}
 
 
 class ClipEncoder(VideoEncoder):
@@ -146,26 +137,43 @@ def encoder_of(model: Any, processor: Any) -> VideoEncoder:
         return model
     if hasattr(model, "get_video_features") and hasattr(model, "vision_encoder"):
         return ClipEncoder(model, processor)
-    if hasattr(model, "get_image_features"):
+    if hasattr(model, "get_image_features") and hasattr(model, "vision_model"):
         return FrameEncoder(model, processor)
     raise TypeError(
         f"{type(model).__name__} is no SurgCLIP and has no get_image_features; wrap it in a VideoEncoder of your own"
     )
 
 
-def _digest_settings(processor: Any) -> str | None:
-    """Of sizes, means and text cleaning; not of where its code is, which only a saved processor knows."""
-    if not hasattr(processor, "to_dict"):
+def describe_model(model: Any, processor: Any) -> dict[str, str | None]:
+    """Returns name, revision on the Hub if it is from there, and digests of weights, config and processor settings."""
+    config = getattr(model, "config", None)
+    name = str(getattr(config, "_name_or_path", "") or type(model).__name__)
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return {
+        "name": Path(name).name if Path(name).is_dir() else name,  # no paths of this machine
+        "revision": getattr(config, "_commit_hash", None),
+        "weights_sha256": digest.hexdigest()[:16],
+        "config_sha256": _digest_settings(config),
+        "processor_sha256": _digest_settings(processor),
+    }
+
+
+def _digest_settings(part: Any) -> str | None:
+    """Of a processor or config; not of what only a saved one knows, such as where it lies and its code."""
+    if not hasattr(part, "to_dict"):
         return None
-    text = json.dumps(_without_code(processor.to_dict()), sort_keys=True, default=str)
+    text = json.dumps(_without_origin(part.to_dict()), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _without_code(settings: dict) -> dict:
+def _without_origin(settings: dict) -> dict:
     return {
-        name: _without_code(value) if isinstance(value, dict) else value
+        name: _without_origin(value) if isinstance(value, dict) else value
         for name, value in settings.items()
-        if name != "auto_map"
+        if name not in _ORIGIN
     }
 
 

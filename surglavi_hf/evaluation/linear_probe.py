@@ -48,6 +48,8 @@ class Probe:
             raise ValueError(f"features={self.features!r}, expected 'raw', 'projected' or 'both'")
         if self.classifier not in SETTINGS:
             raise ValueError(f"classifier={self.classifier!r}, expected one of {', '.join(SETTINGS)}")
+        if len({*self.percents}) < len(self.percents) or len({*self.shots}) < len(self.shots):
+            raise ValueError(f"percents={self.percents}, shots={self.shots}, expected each once")
         if not all(1 <= percent <= 100 for percent in self.percents):
             raise ValueError(f"percents={self.percents}, expected numbers from 1 to 100")
         if self.seeds < 1 or not all(shots >= 1 for shots in self.shots):
@@ -118,6 +120,7 @@ def linear_probe(
             **{name: value for name, value in test.protocol.items() if not name.startswith("prompts")},
             **choices,
             **settings,
+            "absent_classes": "official",
             "classifier_settings": SETTINGS[probe.classifier],
             "num_train_videos": len(train.videos),
             "num_train_frames": train.protocol["num_labelled_frames"],
@@ -137,6 +140,9 @@ def _check(train: Benchmark, test: Benchmark) -> None:
         raise ValueError(
             f"{train.name} has several classes a frame; linear probing is for one, as in the published figure"
         )
+    for benchmark in (train, test):
+        if not any(benchmark.positions(name) for name in benchmark.videos):
+            raise ValueError(f"split {benchmark.protocol['split']} of {benchmark.name} has no labelled frame")
     if shared := sorted(set(train.videos) & set(test.videos)):
         raise ValueError(f"video {shared[0]} is in train and in test")
 

@@ -39,6 +39,7 @@ def draw_predictions(dataset: Dataset, predicted: Sequence[str], path: str | os.
             x=0.01,
             horizontalalignment="left",
             fontsize=9,
+            parse_math=False,
             color="#1a7f37" if prediction == row["caption"] else "#b3261e",
         )
     _save(figure, path)
@@ -169,10 +170,10 @@ def draw_contact_sheet(title: str, clips: Sequence[tuple[str, torch.Tensor | Non
         none. path: File to write, beside and then renamed.
     """
     figure = _figure(FRAMES_SHOWN * 1.6, 0.6 + len(clips) * 1.8)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     strips = figure.subfigures(len(clips), 1, squeeze=False)[:, 0]
     for (caption, frames), strip in zip(clips, strips, strict=True):
-        strip.suptitle(caption, x=0.01, horizontalalignment="left", fontsize=8)
+        strip.suptitle(caption, x=0.01, horizontalalignment="left", fontsize=8, parse_math=False)
         axes = strip.subplots(1, FRAMES_SHOWN)
         for place, axis in enumerate(axes):
             axis.set_axis_off()

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ class Processes:
         self.index, self.count = 0, 1
         self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            state = PartialState(cpu=not torch.accelerator.is_available())
+            # The last to end may be days behind the first, whose results were on disk already.
+            state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=7))
             self.index, self.count, self.device = state.process_index, state.num_processes, state.device
 
     def share(self, sizes: Mapping[str, int]) -> list[str]:

@@ -8,6 +8,8 @@ import torch
 from datasets import Dataset
 
 from .embed import embed_clips, embed_texts
+from .embed_benchmark import store_key
+from .encoders import describe_model
 from .ranks import match_ranks, retrieval_metrics
 from .report import EvalReport, library_versions
 
@@ -68,6 +70,8 @@ def retrieval(
             "ties": "a non-match of equal score comes first",
         },
         predictions=ranks.tolist(),
+        model=describe_model(model, processor) if hasattr(model, "state_dict") else {},
+        data_fingerprint=store_key(captions, intervals),
         versions=library_versions(),
         seconds=time.perf_counter() - started,
     )

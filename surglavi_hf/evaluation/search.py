@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 COLUMNS = ("caption_id", "youtube_id", "video_name", "start_time", "end_time", "caption", "title", "clip")
 _PART = 256  # clips
+_PARTS = ".surglavi-index-parts"  # of an index that is not finished
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ def build_search_index(
     import faiss
 
     folder = Path(folder)
-    parts = folder / "parts"
-    if folder.exists() and not parts.is_dir() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} has other files already; name a new folder")
+    parts = folder / _PARTS
+    if has_index(folder) or (folder.exists() and not parts.is_dir() and any(folder.iterdir())):
+        raise FileExistsError(f"{folder} has an index or other files already; name a new folder")
     dataset = _distinct(dataset)
     description = encoder_of(model, processor).describe()
     key = store_key(description, *(list(dataset[name]) for name in ("caption_id", "start_time", "end_time")))
@@ -146,7 +147,8 @@ def _embed_part(
     """Rows that can be read and their embeddings; from the file where they are there."""
     if path.is_file():
         with np.load(path, allow_pickle=False) as known:
-            return known["rows"].tolist(), known["embeds"]
+            if len(known["rows"]) == len(part):  # what could not be read may have come since
+                return known["rows"].tolist(), known["embeds"]
     rows = list(range(len(part)))
     try:
         embeds = embed_clips(model, processor, part, batch_size).numpy()

@@ -98,6 +98,9 @@ def test_what_cannot_be_probed(benchmarks, tiny_model):
     train, test = benchmarks
     with pytest.raises(ValueError, match="video 15 is in train and in test"):
         linear_probe(*tiny_model, test, test)
+    empty = replace(train, videos={"01": replace(train.videos["01"], labels={})})
+    with pytest.raises(ValueError, match="split train of autolaparo has no labelled frame"):
+        linear_probe(*tiny_model, empty, test)
     with pytest.raises(ValueError, match="expected one benchmark"):
         linear_probe(*tiny_model, replace(train, name="other"), test)
     several = [replace(part, kind="multi_label") for part in benchmarks]
@@ -111,6 +114,7 @@ def test_what_cannot_be_probed(benchmarks, tiny_model):
         ({"features": "x"}, "features='x', expected 'raw'"),
         ({"classifier": "x"}, "classifier='x'"),
         ({"percents": (0,)}, r"percents=\(0,\), expected numbers from 1 to 100"),
+        ({"percents": (10, 10)}, "expected each once"),
         ({"seeds": 0}, "seeds=0"),
         ({"shots": (0,)}, r"shots=\(0,\)"),
     ],

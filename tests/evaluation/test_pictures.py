@@ -74,7 +74,7 @@ def test_linear_probe_bars(tmp_path):
 def test_contact_sheet(tmp_path):
     red = torch.zeros(6, 3, 20, 30, dtype=torch.uint8)
     red[:, 0] = 200
-    draw_contact_sheet("clip", [("first", red), ("second, which cannot be read", None)], tmp_path / "sheet.png")
+    draw_contact_sheet("clip", [("first $\\x$", red), ("second, which cannot be read", None)], tmp_path / "sheet.png")
     picture = colours(tmp_path / "sheet.png")
     rows = ((picture[..., 0] == 200) & (picture[..., 1] == 0)).any(axis=1).nonzero()[0]
     assert len(rows) and rows.max() < len(picture) * 0.7

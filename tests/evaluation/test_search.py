@@ -78,8 +78,11 @@ def test_clips_that_cannot_be_read_are_left_out(corpus, tiny_model, tmp_path, ca
 
 def test_what_is_refused(index, table, tiny_model, tmp_path):
     model, processor = tiny_model
-    with pytest.raises(FileExistsError, match="has other files already"):
+    with pytest.raises(FileExistsError, match="has an index or other files already"):
         build_search_index(model, processor, table, index)
+    (tmp_path / "mine" / "parts").mkdir(parents=True)
+    with pytest.raises(FileExistsError):
+        build_search_index(model, processor, table, tmp_path / "mine")
     with pytest.raises(ValueError, match="the dataset is empty"):
         build_search_index(model, processor, table.select([]), tmp_path / "new")
     with pytest.raises(ValueError, match="expected words and a whole number >= 1"):

@@ -79,11 +79,14 @@ def _read_instances(path: Path) -> dict[int, list[list[float]]]:
             "%s lists only instances that have a box; recognition is measured on the full labels", path.name
         )
     for second, instances in by_second.items():
+        if not isinstance(instances, list):
+            raise ValueError(f"{path}, second {second}: {instances!r}, expected a list of instances")
         for instance in instances:
-            if len(instance) != _INSTANCE_LENGTH:
-                raise ValueError(f"{path}, second {second}: an instance of {len(instance)} numbers, expected 15")
+            if not isinstance(instance, list) or len(instance) != _INSTANCE_LENGTH:
+                size = len(instance) if isinstance(instance, list) else "no"
+                raise ValueError(f"{path}, second {second}: an instance of {size} numbers, expected 15")
             for place, limit, what in ((_TRIPLET, NUM_TRIPLETS, "triplet"), (_PHASE, NUM_PHASES, "phase")):
                 value = instance[place]
-                if value != int(value) or not -1 <= value < limit:
+                if not isinstance(value, (int, float)) or value != value // 1 or not -1 <= value < limit:
                     raise ValueError(f"{path}, second {second}: {what} {value}, expected -1 to {limit - 1}")
     return dict(sorted(by_second.items()))

@@ -54,13 +54,15 @@ class CommonForm:
         path: Of the annotation.
         classes: Names, by class index.
         prompts: The `description` of each class; None where one has none.
-        videos: By name, in the order of the frame list.
+        videos: By name, in the order of the frame list; those of the split.
+        frame_list: What windows are made of, for a report.
     """
 
     path: Path
     classes: tuple[str, ...]
     prompts: tuple[str, ...] | None
     videos: Mapping[str, ListedVideo]
+    frame_list: str
 
 
 def annotation_path(root: Path, name: str, split: str) -> Path | None:
@@ -92,21 +94,22 @@ def read_common_form(path: Path, name: str, split: str, kind: Kind) -> CommonFor
         categories = sorted(content[categories_key], key=lambda category: category["id"])
         index = {category["id"]: place for place, category in enumerate(categories)}
         classes = tuple(str(category["name"]) for category in categories)
-        images = {image["id"]: image for image in content["images"]}
+        images = {image["id"]: _check_image(image) for image in content["images"]}
         annotations = content["annotations"]
     except (ValueError, KeyError, TypeError) as error:
         found = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path}: {found}; expected JSON with {categories_key}, images and annotations") from error
-    videos = _read_frame_list(path.parents[1] / "frame_lists", split)
-    if videos is None:
-        videos = {}
+    list_path = _frame_list_path(path.parents[1] / "frame_lists", split)
+    list_name = list_path.name if list_path else f"images of {path.name}"
+    videos = _read_frame_list(list_path) if list_path else {}
+    if list_path is None:
         for image in sorted(images.values(), key=lambda image: (image["video_name"], image["frame_num"])):
             listed = videos.setdefault(str(image["video_name"]), ListedVideo())
             listed.files[int(image["frame_num"])] = _below(image["file_name"], path)
     places = {file: (listed, number) for listed in videos.values() for number, file in listed.files.items()}
     for image in images.values():
         if image["file_name"] not in places:
-            raise ValueError(f"{path}: image {image['id']} ({image['file_name']}) is not in the list of frames")
+            raise ValueError(f"{path}: image {image['id']} ({image['file_name']!r}) is not in the list of frames")
     none = (0,) * len(classes)
     if kind != "single_label":
         for image in images.values():
@@ -123,11 +126,14 @@ def read_common_form(path: Path, name: str, split: str, kind: Kind) -> CommonFor
             several = _several(annotation, key, index, where)
             listed.labels[number] = tuple(map(max, listed.labels[number], several))  # instances of one image
     descriptions = tuple(category.get("description") or "" for category in categories)
-    return CommonForm(path, classes, descriptions if all(descriptions) else None, videos)
+    # The list has every frame of the data set; the split is the videos of its images.
+    seen = {id(places[image["file_name"]][0]) for image in images.values()}
+    of_split = {name: listed for name, listed in videos.items() if id(listed) in seen}
+    return CommonForm(path, classes, descriptions if all(descriptions) else None, of_split, list_name)
 
 
 def _class_index(value: object, index: Mapping[int, int], where: str, key: str) -> int:
-    if value not in index:
+    if not isinstance(value, int) or value not in index:
         raise ValueError(f"{where}: {key} {value!r} is outside the classes, expected one of {sorted(index)}")
     return index[value]
 
@@ -141,16 +147,25 @@ def _several(annotation: Mapping, key: str, index: Mapping[int, int], where: str
         value = [annotation.get("category_id")]
     if not isinstance(value, list):
         raise ValueError(f"{where}: {key} {value!r}, expected a list of ids, or of 0 and 1 for every class")
-    if len(value) == len(index) and set(value) <= {0, 1}:
+    if len(value) == len(index) and all(item in (0, 1) for item in value):
         return tuple(int(item) for item in value)
     present = {_class_index(item, index, where, key) for item in value}
     return tuple(int(place in present) for place in range(len(index)))
 
 
-def _read_frame_list(folder: Path, split: str) -> dict[str, ListedVideo] | None:
-    path = next((folder / name for name in ("frames.csv", f"{split}.csv") if (folder / name).is_file()), None)
-    if path is None:
-        return None
+def _check_image(image: dict) -> dict:
+    kinds = {"file_name": str, "video_name": (str, int), "frame_num": int}
+    for name, kind in kinds.items():
+        if not isinstance(image.get(name), kind):
+            raise ValueError(f"image {image['id']!r} has {name} {image.get(name)!r}")
+    return image
+
+
+def _frame_list_path(folder: Path, split: str) -> Path | None:
+    return next((folder / name for name in ("frames.csv", f"{split}.csv") if (folder / name).is_file()), None)
+
+
+def _read_frame_list(path: Path) -> dict[str, ListedVideo]:
     videos: dict[str, ListedVideo] = {}
     for row in read_rows(path, " ", 4):
         listed = videos.setdefault(row.cells[0], ListedVideo())
@@ -163,6 +178,12 @@ def _read_frame_list(folder: Path, split: str) -> dict[str, ListedVideo] | None:
 
 def _below(name: str, path: Path) -> str:
     """A path of a file that cannot lead out of the folder of frames."""
-    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name:
+    if (
+        not isinstance(name, str)
+        or Path(name).is_absolute()
+        or ".." in Path(name).parts
+        or "\\" in name
+        or not name.isprintable()
+    ):
         raise ValueError(f"{path}: frame path {name!r}, expected one below the folder of frames")
     return name

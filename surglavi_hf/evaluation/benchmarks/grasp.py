@@ -7,10 +7,15 @@ of train, each in the file of its own name; the official evaluation's train_gras
 round.
 """
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .native_format import Label, NativeFormat, Numbering
+
+# In the release at 30 frames a second (9 digits); the numbers of the others are of 45 a second, or irregular.
+AT_30_FRAMES = ("CASE021", "CASE041", "CASE047", "CASE050", "CASE051", "CASE053")
 
 
 class GraSP(NativeFormat):
@@ -18,7 +23,12 @@ class GraSP(NativeFormat):
         "annotations/grasp_long-term_test.json and grasp_short-term_test.json, frame_lists/test.csv, and "
         "frames/CASE041/00000.jpg … or videos/CASE041.mp4"
     )
-    numbering = Numbering(complete=False)  # of the release at 1 frame a second; that of 30 names frames by 9 digits
+    numbering = Numbering(complete=False)  # of the release at 1 frame a second
+
+    def listed_times(self, video: str, files: Sequence[str], numbers: Sequence[int]) -> list[float]:
+        if not any(re.search(r"\d{9}\.\w+$", file, re.ASCII) for file in files):
+            return [float(number) for number in numbers]
+        return [number / 30 if video in AT_30_FRAMES else math.nan for number in numbers]
 
     def videos(self, root: Path, label_set: str) -> list[str]:
         raise self.missing("annotations/grasp_long-term_<split>.json", root)

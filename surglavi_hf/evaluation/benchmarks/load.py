@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`load_benchmark`: from a name and a folder to labelled frames."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from .benchmark import Benchmark, LabelledVideo
 from .cholec80 import Cholec80
 from .cholect50 import CholecT50
 from .common_form import CommonForm, ListedVideo, annotation_path, read_common_form
-from .definition import Definition, LabelSet, choose_prompts, read_definition
+from .definition import Definition, LabelSet, choose_prompts, read_definition, readable
 from .grasp import GraSP
 from .heichole import HeiChole
 from .multibypass140 import MultiBypass140
@@ -95,13 +96,14 @@ def load_benchmark(
         read = opening.listed(_select(common.videos, videos, path.name))
         classes, classes_from = common.classes, path.name
         variant, split_note = path.name, "the videos of this file"
+        listed_in = common.frame_list
         texts, prompts_from = _common_prompts(common, labels, prompts)
     else:
         names = _names_of_split(definition, form, root, label_set, split, variant)
         names = _select(dict.fromkeys(names), videos, f"split {split!r} of {variant!r}")
         read = opening.native({video: form.labels(root, video, label_set, variant) for video in names})
         classes, classes_from = labels.classes, labels.source
-        split_note = definition.splits.note
+        split_note, listed_in = definition.splits.note, "the owners' numbering"
         texts, prompts_from = choose_prompts(labels, prompts)
     protocol = {
         "data": definition.description,
@@ -115,8 +117,9 @@ def load_benchmark(
         "num_videos": len(read),
         "videos": "all of the split" if videos is None else ", ".join(read),
         "num_labelled_frames": sum(len(video.labels) for video in read.values()),
+        "frames_listed_in": listed_in,
         "num_listed_frames": sum(len(video.numbers) for video in read.values()),
-        "frame_times": f"frame n is at (n - {form.numbering.origin}) × {form.numbering.seconds:.4g} s",
+        "frame_times": _frame_times(form, read),
         "input": _input_line(read),
     }
     return Benchmark(name, labels.kind, classes, texts, read, protocol)
@@ -159,6 +162,14 @@ def _common_prompts(
         return tuple((text,) for text in common.prompts), f"descriptions in {common.path.name}"
     of_the_file = replace(labels, classes=common.classes)
     texts, source = choose_prompts(of_the_file, prompts)
+    if isinstance(prompts, str) and prompts in labels.prompts:
+        same = [readable(a) == readable(b) for a, b in zip(labels.classes, common.classes, strict=False)]
+        if not all(same):
+            place = same.index(False)
+            raise ValueError(
+                f"class {place} of {common.path} is {common.classes[place]!r}, in the prompts {prompts!r} it is "
+                f"{labels.classes[place]!r}; give a file of prompts"
+            )
     if len(texts) != len(common.classes):
         raise ValueError(f"{common.path} has {len(common.classes)} classes, and these prompts are for {len(texts)}")
     return texts, source
@@ -198,6 +209,17 @@ def _select(available: Mapping, videos: Sequence[str] | None, what: str) -> dict
 def _times_line(form: NativeFormat) -> str:
     numbering = form.numbering
     return f"frame n is at (n - {numbering.origin}) × {numbering.seconds:.4g} s"
+
+
+def _frame_times(form: NativeFormat, videos: Mapping[str, LabelledVideo]) -> str:
+    """From the first two frames that are listed; of GraSP it depends on the release."""
+    video = next((video for video in videos.values() if len(video.numbers) > 1), None)
+    if video is None:
+        return f"frame n is at (n - {form.numbering.origin}) × {form.numbering.seconds:.4g} s"
+    seconds = (video.times[1] - video.times[0]) / (video.numbers[1] - video.numbers[0])
+    if math.isnan(seconds):
+        return "not known"
+    return f"frame n is at (n - {round(video.numbers[0] - video.times[0] / seconds)}) × {seconds:.4g} s"
 
 
 def _input_line(videos: Mapping[str, LabelledVideo]) -> str:

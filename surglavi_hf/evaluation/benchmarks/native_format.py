@@ -129,7 +129,15 @@ class NativeFormat(ABC):
         if not numbering.by_name and files:
             files = _renumbered(folder, files, numbering.first)
         files = {number: name for number, name in files.items() if (number - numbering.first) % numbering.step == 0}
-        if lacking := [number for number in numbers if number not in files]:
+        if any(number < numbering.first for number in files):
+            raise ValueError(
+                f"{folder} has a frame {min(files)}, expected them to count from {numbering.first} as the labels do; "
+                "rename or extract them"
+            )
+        lacking = [number for number in numbers if number not in files]
+        if numbering.complete and lacking == list(numbers[-1:]) and len(numbers) > 1:
+            lacking = []  # the last second may be less than one, and FFmpeg may round it down
+        if lacking:
             raise FileNotFoundError(
                 f"{len(lacking)} of {len(numbers)} labelled frames of {video} are not in {folder}, the first of them "
                 f"number {lacking[0]} (there are {len(files)} frames); extract the frames again"
@@ -142,6 +150,11 @@ class NativeFormat(ABC):
                 f"the frames again at {1 / (numbering.seconds * numbering.step):g} a second"
             )
         return ImageFrames(folder, tuple(files.values())), list(files)
+
+    def listed_times(self, video: str, files: Sequence[str], numbers: Sequence[int]) -> list[float]:
+        """Returns the times of the frames of a frame list, in seconds; NaN where they are not known."""
+        origin = self.numbering.origin if self.numbering.by_name else min(numbers, default=0)
+        return [(number - origin) * self.numbering.seconds for number in numbers]
 
     def video_source(self, root: Path, video: str, numbers: Sequence[int]) -> tuple[FrameSource, list[int]] | None:
         """Returns frames straight from the video and their numbers; None where the video is not there."""
@@ -157,6 +170,10 @@ class NativeFormat(ABC):
 def _renumbered(folder: Path, files: dict[int, str], first: int) -> dict[int, str]:
     """Counts the files of a folder from `first`, whatever number theirs start with."""
     found = list(files)
+    if found[0] > 1:
+        raise FileNotFoundError(
+            f"the frames in {folder} start with number {found[0]}, expected 0 or 1; extract them again"
+        )
     if gaps := [number for number in range(found[0], found[-1] + 1) if number not in files]:
         raise FileNotFoundError(f"frame number {gaps[0]} is not in {folder}, where its neighbours are; extract it")
     return {number - found[0] + first: name for number, name in files.items()}
@@ -199,6 +216,8 @@ def read_rows(path: Path, delimiter: str, columns: int | None, header: Sequence[
             lines = list(csv.reader(file, delimiter=delimiter))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is no table of text ({error})") from error
+    if header and lines:
+        _drop_empty_end(lines[0], len(header))
     if header and (not lines or [cell.strip().lower() for cell in lines[0]] != [name.lower() for name in header]):
         found = delimiter.join(lines[0]) if lines else "an empty file"
         raise ValueError(f"{path}, line 1: {found!r}, expected the header {delimiter.join(header)!r}")
@@ -206,11 +225,16 @@ def read_rows(path: Path, delimiter: str, columns: int | None, header: Sequence[
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
-        while columns is not None and len(cells) > columns and not cells[-1]:
-            cells.pop()  # the owner of a file may end lines with a delimiter
+        _drop_empty_end(cells, columns)
         if columns is not None and len(cells) != columns:
             raise ValueError(f"{path}, line {number}: {len(cells)} cells, expected {columns}")
         yield Row(path, number, cells)
+
+
+def _drop_empty_end(cells: list[str], columns: int | None) -> None:
+    """Lines may end with a delimiter."""
+    while columns is not None and len(cells) > columns and not cells[-1].strip():
+        cells.pop()
 
 
 @dataclass(frozen=True)

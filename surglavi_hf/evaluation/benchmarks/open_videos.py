@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labels and their frames, from image files or from the video."""
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,8 @@ def open_native(
     if found is None and source != "labels":
         raise form.missing(f"{'frames' if source == 'frames' else 'frames or video'} of {video}", folder or root)
     frames, listed = found or (None, numbers)
+    present = set(listed)
+    labels = {number: label for number, label in labels.items() if number in present}
     return LabelledVideo(tuple(listed), tuple(map(form.numbering.time, listed)), labels, frames)
 
 
@@ -52,9 +55,7 @@ def open_listed(
     if not is_file_name(video):
         raise ValueError(f"video name {video!r} cannot be a file name")
     numbers = sorted(listed.files)
-    numbering = form.numbering
-    origin = numbering.origin if numbering.by_name else min(numbers)
-    times = tuple((number - origin) * numbering.seconds for number in numbers)
+    times = tuple(form.listed_times(video, [listed.files[number] for number in numbers], numbers))
     folder = root / "frames" if folder is None else folder
     frames: FrameSource | None = None
     if source in ("auto", "frames") and folder.is_dir():
@@ -62,6 +63,8 @@ def open_listed(
         _check_present(frames, video)
     if frames is None and source in ("auto", "videos"):
         path = next((p for p in (root / f.format(video=video) for f in form.video_files) if p.is_file()), None)
+        if path is not None and any(map(math.isnan, times)):
+            raise ValueError(f"the times of the frames of {video} are not known; read them with source='frames'")
         frames = None if path is None else VideoFrames(path, times)
     if frames is None and source != "labels":
         tree = TREE.format(file="<split>.json")

@@ -80,7 +80,7 @@ def test_lines_that_end_with_a_delimiter(tmp_path):
     write_native("cholec80_tools", tmp_path, "video41", labels)
     path = tmp_path / "tool_annotations" / "video41-tool.txt"
     head, *rows = path.read_text().splitlines()
-    path.write_text("\n".join([head, *(row + "\t" for row in rows)]))
+    path.write_text("\n".join([head + "\t", *(row + "\t" for row in rows)]))
     assert list(map(tuple, load(tmp_path, "cholec80_tools").rows["label"])) == labels
 
 

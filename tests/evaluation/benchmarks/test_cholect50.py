@@ -45,6 +45,8 @@ def test_a_second_without_triplet_is_a_negative(tmp_path):
     [
         ({"3": [[100, *[0] * 14]]}, r"VID92\.json, second 3: triplet 100, expected -1 to 99"),
         ({"3": [[0] * 14]}, "second 3: an instance of 14 numbers, expected 15"),
+        ({"3": None}, "second 3: None, expected a list of instances"),
+        ({"3": [["x"] * 15]}, "second 3: triplet x, expected -1 to 99"),
         ({"x": []}, "is no CholecT50 annotation"),
         ([], "is no CholecT50 annotation"),
         ({"3": [[*[0] * 14, 7]]}, "second 3: phase 7, expected -1 to 6"),

@@ -33,11 +33,13 @@ def load(root, **options):
             r"test\.json, annotations\[2\]: phases 7 is outside the classes, expected one of \[0, 1, 2",
         ),
         (lambda content: content["annotations"][2].pop("phases"), r"annotations\[2\]: phases None is outside"),
+        (lambda content: content["annotations"][2].update(phases=[1]), r"annotations\[2\]: phases \[1\] is outside"),
+        (lambda content: content["images"][0].pop("file_name"), r"test\.json: image 1 has file_name None"),
         (lambda content: content["annotations"][2].update(image_id=99), r"annotations\[2\]: image_id 99 is no image"),
         (lambda content: content.pop("phases_categories"), r"test\.json: no 'phases_categories'; expected JSON with"),
         (
             lambda content: content["images"][0].update(file_name="15/9.png"),
-            r"image 1 \(15/9\.png\) is not in the list",
+            r"image 1 \('15/9\.png'\) is not in the list",
         ),
     ],
 )
@@ -98,3 +100,29 @@ def test_labels_of_tools_come_in_two_forms(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"annotations\[0\]: instruments 8 is outside the classes"):
         load_benchmark("cholec80_tools", tmp_path, source="labels")
+
+
+def test_the_split_is_the_videos_of_its_images(tmp_path):
+    """One frame list has every frame of the data set."""
+    write_common("autolaparo", tmp_path, {"01": some_labels("autolaparo"), "15": some_labels("autolaparo")})
+    path = tmp_path / "annotations" / "test.json"
+    content = json.loads(path.read_text())
+    content["images"] = [image for image in content["images"] if image["video_name"] == "15"]
+    kept = {image["id"] for image in content["images"]}
+    content["annotations"] = [item for item in content["annotations"] if item["image_id"] in kept]
+    path.write_text(json.dumps(content))
+    benchmark = load(tmp_path)
+    assert list(benchmark.videos) == ["15"] and benchmark.protocol["frames_listed_in"] == "frames.csv"
+
+
+def test_named_prompts_go_by_name(root):
+    """Where the order of the classes differs, prompts by position would name two classes wrongly."""
+    assert load(root, prompts="surgclip").prompts[6][0].startswith("The surgical field")
+
+    def swap(content):
+        first, last = content["phases_categories"][0], content["phases_categories"][6]
+        first["name"], last["name"] = last["name"], first["name"]
+
+    change(root, swap)
+    with pytest.raises(ValueError, match=r"class 0 of .* is 'Washing', in the prompts 'surgclip' it is 'Preparation'"):
+        load(root, prompts="surgclip")

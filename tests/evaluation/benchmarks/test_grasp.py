@@ -59,3 +59,25 @@ def test_windows_are_made_of_all_listed_frames(tmp_path):
 def test_without_its_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"annotations/grasp_short-term_<split>\.json is not in"):
         load_benchmark("grasp_tools", tmp_path)
+
+
+def test_times_of_the_release_at_30_frames_a_second(tmp_path):
+    for video, times, line in (
+        ("CASE041", [0.0, 1.0], "frame n is at (n - 0) × 0.03333 s"),
+        ("CASE014", None, "not known"),
+    ):
+        images = [
+            {"id": n, "file_name": f"{video}/{30 * n:09d}.jpg", "video_name": video, "frame_num": 30 * n}
+            for n in (0, 1)
+        ]
+        (tmp_path / "annotations").mkdir(exist_ok=True)
+        content = {"images": images, "annotations": phases(1, 2), "phases_categories": PHASES}
+        (tmp_path / "annotations" / "grasp_long-term_test.json").write_text(json.dumps(content))
+        benchmark = load_benchmark("grasp_phases", tmp_path, source="labels")
+        assert times is None or benchmark.rows["time"] == times
+        assert benchmark.protocol["frame_times"] == line
+        assert benchmark.protocol["frames_listed_in"] == "images of grasp_long-term_test.json"
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "CASE014.mp4").touch()
+    with pytest.raises(ValueError, match="the times of the frames of CASE014 are not known"):
+        load_benchmark("grasp_phases", tmp_path, source="videos")

@@ -138,8 +138,24 @@ class TestFrames:
 
     def test_fewer_frames_than_labels(self, shipped):
         folder, load = shipped
+        labelled = len(load().rows)
         sorted(folder.iterdir())[-1].unlink()
-        with pytest.raises(FileNotFoundError, match=r"1 of 8 labelled frames .* are not in .*there are 7 frames"):
+        assert len(load().rows) == labelled - 1, "FFmpeg may round the last second down"
+        sorted(folder.iterdir())[-1].unlink()
+        with pytest.raises(FileNotFoundError, match=r"2 of 8 labelled frames .* are not in .*there are 6 frames"):
+            load()
+
+    def test_frames_that_start_elsewhere(self, shipped):
+        folder, load = shipped
+        first = min(folder.iterdir())
+        if first.stem == "00001":  # which is AutoLaparo's first
+            (folder / "00000.png").write_bytes(first.read_bytes())
+            message = "has a frame 0, expected them to count from 1"
+        else:
+            for path in sorted(folder.iterdir(), reverse=True):
+                path.rename(folder / f"{int(path.stem) + 2:05d}.png")
+            message = "start with number 2, expected 0 or 1"
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
             load()
 
     def test_more_frames_than_labels(self, shipped):
