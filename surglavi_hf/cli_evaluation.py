@@ -131,15 +131,24 @@ def search(options: argparse.Namespace) -> int:
     from .data import VideoDecodeError
     from .evaluation import build_search_index, search
     from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
-    from .evaluation.search import has_index
+    from .evaluation.search import has_index, index_selection
 
     if not options.text.strip() or options.top < 1:
         raise ValueError(f"TEXT {options.text!r}, --top {options.top}: expected words and a whole number >= 1")
     model, processor = _load_surgclip(options)
-    if not has_index(options.index):
+    level, split = options.level or "task", options.split or "train"
+    selection = f"level {level}, split {split}"
+    if has_index(options.index):
+        asked = options.level or options.split
+        if asked and index_selection(options.index) != selection:
+            raise ValueError(
+                f"{options.index} has {index_selection(options.index)}, not {selection}; name another folder"
+            )
+    else:
         if not options.data_dir:
             raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
-        build_search_index(model, processor, _load_split(options, options.level or "task"), options.index)
+        options.split = split
+        build_search_index(model, processor, _load_split(options, level), options.index, selection=selection)
     found = search(model, processor, options.index, options.text, options.top)
     console, pictures = Console(), []
     for place, clip in enumerate(found, start=1):

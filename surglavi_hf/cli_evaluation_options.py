@@ -95,14 +95,17 @@ def _add_surglavi(commands: Any) -> None:
     search.add_argument("--data-dir", "--data_dir", metavar="DIR", help="holds surglavi_beta.db and the videos")
     search.add_argument("--top", type=_number, default=5, metavar="N", help="clips shown (default: 5)")
     search.add_argument("--output", metavar="FILE", help="write a contact sheet, a PNG")
-    _add_split(search, "train")
+    _add_split(search, None)
 
 
-def _add_split(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
     _add_model(parser)
     parser.add_argument("--level", choices=("task", "step", "phase"), help="(default: each; of an index: task)")
     parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default=default, help="(default: %(default)s)"
+        "--split",
+        choices=("train", "validation", "test"),
+        default=default,
+        help="(default: validation; of an index: train)",
     )
     parser.add_argument(
         "--fraction",

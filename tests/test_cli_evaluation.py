@@ -77,6 +77,9 @@ def test_retrieval_and_search(folder, corpus, capsys):
     printed = capsys.readouterr().out
     assert [line[:2] for line in printed.splitlines() if "https://youtu.be/" in line] == ["1.", "2."]
     assert (folder / "found.png").stat().st_size > 1000
+    assert main(search) == 0
+    assert main([*search, "--level", "task"]) == 1
+    assert "index has level phase, split train, not level task, split train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class FoundClip:
 
 
 def build_search_index(
-    model: Any, processor: Any, dataset: Dataset, folder: str | os.PathLike, batch_size: int = 32
+    model: Any, processor: Any, dataset: Dataset, folder: str | os.PathLike, batch_size: int = 32, selection: str = ""
 ) -> int:
     """
     Embeds the clips of a SurgLaVi dataset into an index; returns how many are in it. Rows of one video and interval
@@ -64,6 +64,7 @@ def build_search_index(
         dataset: Rows of SurgLaVi.
         folder: New, or of an index that was not finished.
         batch_size: Clips a forward pass.
+        selection: Which clips these are, for `index_selection`.
 
     Raises:
         FileExistsError: the folder has an index, or other files.
@@ -92,7 +93,10 @@ def build_search_index(
     indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
     indexed.save_faiss_index("embedding", folder / "clips.faiss")
     # Last: a folder without it is not finished.
-    write_text(folder / "index.json", json.dumps({"num_clips": len(rows), **description}, indent=2) + "\n")
+    write_text(
+        folder / "index.json",
+        json.dumps({"num_clips": len(rows), "selection": selection, **description}, indent=2) + "\n",
+    )
     shutil.rmtree(parts)
     return len(rows)
 
@@ -130,6 +134,11 @@ def search(model: Any, processor: Any, folder: str | os.PathLike, text: str, top
 def has_index(folder: str | os.PathLike) -> bool:
     """Whether there is a finished index in a folder."""
     return (Path(folder) / "index.json").is_file()
+
+
+def index_selection(folder: str | os.PathLike) -> str:
+    """Returns which clips are in a finished index, as whoever built it said."""
+    return json.loads((Path(folder) / "index.json").read_text())["selection"]
 
 
 def _distinct(dataset: Dataset) -> Dataset:
