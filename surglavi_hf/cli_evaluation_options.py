@@ -99,7 +99,7 @@ def _add_surglavi(commands: Any) -> None:
 
 
 def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
-    _add_model(parser)
+    _add_model(parser, "surgclip-beta")
     parser.add_argument("--level", choices=("task", "step", "phase"), help="(default: each; of an index: task)")
     parser.add_argument(
         "--split",
@@ -120,7 +120,7 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("benchmark", choices=BENCHMARKS, metavar="BENCHMARK", help="see above")
     parser.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
     parser.add_argument("--output", required=True, metavar="OUT", help="folder for reports and scores")
-    _add_model(parser)
+    _add_model(parser, "openai/clip-vit-base-patch32")
     parser.add_argument("--variant", help="which of the splits in use (default: see the report)")
     parser.add_argument(
         "--source",
@@ -140,8 +140,8 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="windows a pass (default: 32)")
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="folder or Hub id, for example openai/clip-vit-base-patch32")
+def _add_model(parser: argparse.ArgumentParser, example: str) -> None:
+    parser.add_argument("--model", required=True, help=f"folder or Hub id, for example {example}")
     parser.add_argument("--revision", metavar="COMMIT", help="of the Hub repository (default: its newest)")
 
 
