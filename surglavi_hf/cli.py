@@ -38,8 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 1
     except (OSError, ValueError, VideoDecodeError) as error:
-        message = "".join(c if c.isprintable() else "�" for c in " ".join(str(error).splitlines()))
-        print(f"surglavi {options.command}: error: {message}", file=sys.stderr)
+        from .data import printable
+
+        print(f"surglavi {options.command}: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"surglavi {options.command}: stopped", file=sys.stderr)

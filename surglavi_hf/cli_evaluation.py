@@ -128,7 +128,7 @@ def retrieval(options: argparse.Namespace) -> int:
 
 
 def search(options: argparse.Namespace) -> int:
-    from .data import VideoDecodeError
+    from .data import VideoDecodeError, printable
     from .evaluation import build_search_index, search
     from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
     from .evaluation.search import has_index, index_selection
@@ -152,16 +152,16 @@ def search(options: argparse.Namespace) -> int:
     found = search(model, processor, options.index, options.text, options.top)
     console, pictures = Console(), []
     for place, clip in enumerate(found, start=1):
-        what = f"{clip.score:.3f}  {_printable(clip.title or clip.video_name)}  {_interval(clip)}"
+        what = f"{clip.score:.3f}  {printable(clip.title or clip.video_name)}  {_interval(clip)}"
         console.print(f"{place}. {what}  {clip.url or ''}", markup=False, soft_wrap=True)
-        console.print(f"   {_printable(clip.caption)}", markup=False, soft_wrap=True, style="dim")
+        console.print(f"   {printable(clip.caption)}", markup=False, soft_wrap=True, style="dim")
         try:
             frames = clip.clip.frames(FRAMES_SHOWN) if options.output else None
         except (OSError, ValueError, VideoDecodeError):
             frames = None
-        pictures.append((f"{what}\n{_printable(clip.caption)}", frames))
+        pictures.append((f"{what}\n{printable(clip.caption)}", frames))
     if options.output:
-        draw_contact_sheet(_printable(options.text), pictures, options.output)
+        draw_contact_sheet(printable(options.text), pictures, options.output)
     return 0
 
 
@@ -215,7 +215,3 @@ def _interval(clip: Any) -> str:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "�" for character in text)

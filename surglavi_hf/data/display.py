@@ -28,7 +28,7 @@ def show_check(check: DatabaseCheck) -> RenderableType:
         parts.append(table)
     parts += [Text(f"warning: {count:,} {text}", "yellow") for text, count in check.warnings.items()]
     counts = f"{check.captions:,} captions, {check.loaded:,} loaded, {sum(check.left_out.values()):,} left out"
-    parts.append(Text(f"{_printable(str(check.database))}: {counts}"))
+    parts.append(Text(f"{printable(str(check.database))}: {counts}"))
     return Group(*parts)
 
 
@@ -36,14 +36,14 @@ def show_tree(roots: list[CaptionNode]) -> RenderableType:
     """Returns the captions of one video with their times."""
     video = roots[0].row
     about = [video[name] for name in ("title", "procedure_type", "youtube_id") if video[name]]
-    tree = Tree(Text(_printable(" · ".join([video["video_name"], *about])), "bold"))
+    tree = Tree(Text(printable(" · ".join([video["video_name"], *about])), "bold"))
     pending = [(tree, node) for node in reversed(roots)]
     while pending:
         branch, node = pending.pop()
         level = Level(node.row["level"] + 1)
         label = Text(f"{_clock(node.row['start_time'])}–{_clock(node.row['end_time'])} ", "dim")
         label.append(f"{level.name.lower()} ", _STYLES[level])
-        label.append(_printable(node.row["caption"]))
+        label.append(printable(node.row["caption"]))
         child = branch.add(label)
         pending += [(child, grandchild) for grandchild in reversed(node.children)]
     return tree
@@ -60,5 +60,6 @@ def _value(value: Any) -> str:
     return shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 1]}…"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Returns a text without control characters, which a terminal would obey."""
     return "".join(character if character.isprintable() else "�" for character in text)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .acquire import DatabaseVideos, DownloadEstimate
+from .display import printable
 
 if TYPE_CHECKING:
     from ..media import Adoption, DownloadSummary, FrameStoreBuild
@@ -85,5 +86,5 @@ def _captions(counts: dict[str, int]) -> str:
 
 def _shown(names: Iterable[str], count: int) -> str:
     names = list(names)
-    printable = ["".join(c if c.isprintable() else "�" for c in name) for name in names[:count]]
-    return ", ".join(printable) + (f" and {len(names) - count:,} more" if len(names) > count else "")
+    shown = [printable(name) for name in names[:count]]
+    return ", ".join(shown) + (f" and {len(names) - count:,} more" if len(names) > count else "")

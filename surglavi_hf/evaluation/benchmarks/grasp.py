@@ -31,7 +31,16 @@ class GraSP(NativeFormat):
         return [number / 30 if video in AT_30_FRAMES else math.nan for number in numbers]
 
     def videos(self, root: Path, label_set: str) -> list[str]:
-        raise self.missing("annotations/grasp_long-term_<split>.json", root)
+        raise self._not_there(root, label_set)
 
     def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
-        raise self.missing(f"annotations/grasp_{'short' if label_set == 'tools' else 'long'}-term_<split>.json", root)
+        raise self._not_there(root, label_set)
+
+    def split_videos(
+        self, root: Path, label_set: str, split: str, variant: str, known: Sequence[str] | None
+    ) -> Sequence[str] | None:
+        raise self._not_there(root, label_set)  # each split is a file
+
+    def _not_there(self, root: Path, label_set: str) -> FileNotFoundError:
+        term = "short" if label_set == "tools" else "long"
+        return self.missing(f"annotations/grasp_{term}-term_<split>.json", root)

@@ -180,17 +180,8 @@ def _names_of_split(
 ) -> list[str]:
     if split == "all":
         return form.videos(root, label_set)
-    if isinstance(form, GraSP):
-        form.labels(root, "", label_set, variant)  # has files of the common form alone: says which
-    named = definition.splits.variants[variant].get(split)
-    if named is None and isinstance(form, MultiBypass140):
-        named = form.fold_videos(root, split, int(variant.removeprefix("fold-")))
-        if named is None:
-            raise FileNotFoundError(
-                f"which videos are in split {split!r} of {variant} is known from the owners' "
-                f"labels/{form.centre}/labels_by70_splits alone, which is not in {root}; put it there, or pass "
-                'split="all" and videos=[…]'
-            )
+    known = definition.splits.variants[variant].get(split)
+    named = form.split_videos(root, label_set, split, variant, known)
     if named is None:
         known = ", ".join([*definition.splits.variants[variant], "all"])
         raise ValueError(f"split={split!r}, expected one of {known} (variant {variant!r} of {definition.name})")

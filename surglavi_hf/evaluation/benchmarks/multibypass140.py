@@ -10,7 +10,7 @@ are no classes.
 import json
 import pickletools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .native_format import Label, NativeFormat, Numbering
@@ -52,14 +52,23 @@ class MultiBypass140(NativeFormat):
                 labels[number] = label
         return dict(sorted(labels.items()))
 
-    def fold_videos(self, root: Path, split: str, fold: int) -> list[str] | None:
-        """Returns the videos of a split from the owners' pickle of a fold; None where it is not there."""
+    def split_videos(
+        self, root: Path, label_set: str, split: str, variant: str, known: Sequence[str] | None
+    ) -> Sequence[str] | None:
+        """From the owners' pickle of the fold where the data file does not know them."""
+        if known is not None:
+            return known
+        fold = variant.removeprefix("fold-")
         pattern = f"1fps_100_{fold}.pickle" if split == "train" else f"1fps_{fold}.pickle"
         for folder in ("labels_by70_splits/labels", "labels_by70_splits"):
             path = root / "labels" / self.centre / folder / split / pattern
             if path.is_file():
                 return _names_in_pickle(path)
-        return None
+        raise FileNotFoundError(
+            f"which videos are in split {split!r} of {variant} is known from the owners' "
+            f"labels/{self.centre}/labels_by70_splits alone, which is not in {root}; put it there, or pass "
+            'split="all" and videos=[…]'
+        )
 
 
 def _read_intervals(path: Path, label_set: str, num_classes: int) -> list[tuple[int, int, int]]:

@@ -75,6 +75,20 @@ class NativeFormat(ABC):
             ValueError: they cannot be read; the message names file and line.
         """
 
+    def split_videos(
+        self, root: Path, label_set: str, split: str, variant: str, known: Sequence[str] | None
+    ) -> Sequence[str] | None:
+        """
+        Returns the videos of a split; None where the variant has no such split.
+
+        Args:
+            known: Those of the data file.
+
+        Raises:
+            FileNotFoundError: the owners' files tell, and they are not there.
+        """
+        return known
+
     def missing(self, what: str, root: Path) -> FileNotFoundError:
         return FileNotFoundError(f"{what} is not in {root}; expected {self.tree}")
 

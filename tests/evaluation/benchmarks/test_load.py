@@ -3,7 +3,7 @@ import pytest
 
 from surglavi_hf.evaluation import BENCHMARKS, load_benchmark
 
-from ..native_files import VIDEOS, classes_of, copy_video, some_labels, write_common, write_frames, write_native
+from ..native_files import VIDEOS, classes_of, copy_video, some_labels, write_common, write_native
 
 FORMS = {
     name: "expected "
@@ -80,114 +80,6 @@ def test_unknown_splits_say_so(tmp_path):
     for variant, expected in ((None, "41-80"), ("49-55", "49-55")):
         benchmark = load_benchmark("cholec80_phases", tmp_path, videos=["video49"], variant=variant, source="labels")
         assert benchmark.protocol["split_variant"] == expected and "UNKNOWN" in benchmark.protocol["split_note"]
-
-
-def test_frames_elsewhere(tmp_path, drawn):
-    for name in ("autolaparo", "sar_rarp50"):
-        video = VIDEOS[name][0][0]
-        write_native(name, tmp_path / name / "labels_only", video, some_labels(name))
-        write_frames(name, tmp_path / name / "elsewhere", video, drawn[name])
-        frames_dir = tmp_path / name / "elsewhere" / ("frames" if name == "autolaparo" else ".")
-        benchmark = load_benchmark(name, tmp_path / name / "labels_only", videos=[video], frames_dir=frames_dir)
-        assert benchmark.protocol["input"] == "frame files"
-
-
-def test_fingerprint_follows_labels_and_files(tmp_path, drawn):
-    write_native("autolaparo", tmp_path, "15", some_labels("autolaparo"))
-    write_frames("autolaparo", tmp_path, "15", drawn["autolaparo"])
-
-    def fingerprint():
-        return load_benchmark("autolaparo", tmp_path, videos=["15"]).fingerprint
-
-    first = fingerprint()
-    assert first == fingerprint()
-    write_native("autolaparo", tmp_path, "15", some_labels("autolaparo", shift=1))
-    second = fingerprint()
-    frame = next((tmp_path / "frames" / "15").iterdir())
-    frame.write_bytes(frame.read_bytes() + b" ")
-    assert len({first, second, fingerprint()}) == 3
-
-
-def test_frames_and_videos_are_not_mixed(tmp_path, drawn):
-    for video in ("15", "21"):
-        write_native("autolaparo", tmp_path, video, some_labels("autolaparo"))
-    write_frames("autolaparo", tmp_path, "15", drawn["autolaparo"])
-    copy_video("autolaparo", tmp_path, "21", drawn["autolaparo"])
-    with pytest.raises(ValueError, match="15 and 21 would be read, one from frames and one from its video"):
-        load_benchmark("autolaparo", tmp_path, videos=["15", "21"])
-    with pytest.raises(FileNotFoundError, match="frames of 21 is not in "):
-        load_benchmark("autolaparo", tmp_path, videos=["15", "21"], source="frames")
-
-
-class TestFrames:
-    """Of each kind of numbering: files named by the frame, and a folder that only has an order."""
-
-    @pytest.fixture(params=["autolaparo", "cholec80_phases"])
-    def shipped(self, request, tmp_path, drawn):
-        name, video = request.param, VIDEOS[request.param][0][0]
-        write_native(name, tmp_path, video, some_labels(name))
-        write_frames(name, tmp_path, video, drawn[name])
-        folder = tmp_path / "frames" / video
-        return folder, lambda: load_benchmark(name, tmp_path, videos=[video])
-
-    def test_a_missing_frame(self, shipped):
-        folder, load = shipped
-        sorted(folder.iterdir())[3].unlink()
-        with pytest.raises(FileNotFoundError, match=r"number [34].*extract"):
-            load()
-
-    def test_fewer_frames_than_labels(self, shipped):
-        folder, load = shipped
-        labelled = len(load().rows)
-        sorted(folder.iterdir())[-1].unlink()
-        assert len(load().rows) == labelled - 1, "FFmpeg may round the last second down"
-        sorted(folder.iterdir())[-1].unlink()
-        with pytest.raises(FileNotFoundError, match=r"2 of 8 labelled frames .* are not in .*there are 6 frames"):
-            load()
-
-    def test_frames_that_start_elsewhere(self, shipped):
-        folder, load = shipped
-        first = min(folder.iterdir())
-        if first.stem == "00001":  # which is AutoLaparo's first
-            (folder / "00000.png").write_bytes(first.read_bytes())
-            message = "has a frame 0, expected them to count from 1"
-        else:
-            for path in sorted(folder.iterdir(), reverse=True):
-                path.rename(folder / f"{int(path.stem) + 2:05d}.png")
-            message = "start with number 2, expected 0 or 1"
-        with pytest.raises((ValueError, FileNotFoundError), match=message):
-            load()
-
-    def test_more_frames_than_labels(self, shipped):
-        folder, load = shipped
-        last = sorted(folder.iterdir())[-1]
-        for more in (1, 2):
-            (folder / f"{int(last.stem) + more:05d}.png").write_bytes(last.read_bytes())
-            if more == 1:
-                load()  # FFmpeg may round up
-        with pytest.raises(
-            ValueError, match=r"has 10 frames and there are 8 labels, expected one each.*at 1 a second"
-        ):
-            load()
-
-    def test_one_number_twice(self, shipped):
-        folder, load = shipped
-        first = min(folder.iterdir())
-        first.with_suffix(".jpg").write_bytes(first.read_bytes())
-        with pytest.raises(ValueError, match="keep one of them"):
-            load()
-
-
-def test_the_order_of_files_counts_where_no_frames_are_shipped(tmp_path, drawn):
-    """FFmpeg counts files from 1; a folder that counts from 0 shows the same seconds."""
-    write_native("cholec80_phases", tmp_path, "video41", some_labels("cholec80_phases"))
-    write_frames("cholec80_phases", tmp_path, "video41", drawn["cholec80_phases"])
-    folder = tmp_path / "frames" / "video41"
-    before = load_benchmark("cholec80_phases", tmp_path, videos=["video41"]).videos["video41"].frames.read([3])
-    for path in sorted(folder.iterdir(), reverse=True):
-        path.rename(folder / f"{int(path.stem) + 1:05d}.png")
-    after = load_benchmark("cholec80_phases", tmp_path, videos=["video41"])
-    assert (before == after.videos["video41"].frames.read([3])).all()
 
 
 def test_common_form_has_its_own_classes_and_prompts(tmp_path):
