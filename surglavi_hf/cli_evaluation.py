@@ -171,8 +171,11 @@ def _load_model(options: argparse.Namespace) -> tuple[Any, Any]:
     from . import surgclip  # noqa: F401  registers SurgCLIP
     from .evaluation.processes import Processes
 
-    processor = AutoProcessor.from_pretrained(options.model, revision=options.revision)
-    model = AutoModel.from_pretrained(options.model, revision=options.revision)
+    try:
+        processor = AutoProcessor.from_pretrained(options.model, revision=options.revision)
+        model = AutoModel.from_pretrained(options.model, revision=options.revision)
+    except OSError as error:  # whose message may leave out which model
+        raise OSError(f"--model {options.model}, expected a folder or Hub id: {error}") from error
     return model.to(Processes().device).eval(), processor
 
 

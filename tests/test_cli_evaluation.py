@@ -101,3 +101,10 @@ def test_wrong_input_is_one_line(folder, capsys, command, message):
 def test_a_search_without_index(folder, capsys):
     command = ["search", "x", "--index", str(folder / "nothing"), "--model", str(folder / "model")]
     assert main(command) == 1 and "give --data-dir to build it" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there(folder, capsys):
+    command = arguments(folder)
+    command[command.index("--model") + 1] = "nowhere"
+    assert main(["evaluate", "autolaparo", *command]) == 1
+    assert "error: --model nowhere, expected a folder or Hub id" in capsys.readouterr().err
