@@ -16,7 +16,7 @@ from datasets.features.features import Value, register_feature
 from datasets.table import array_cast
 from PIL import Image
 
-from ..media import PastEndError, VideoDecodeError, VideoLibrary, read_frames
+from ..media import PastEndError, VideoDecodeError, VideoLibrary
 
 if TYPE_CHECKING:
     import torch
@@ -130,6 +130,8 @@ class Clip(bytes):
             surglavi_hf.media.VideoDecodeError: it cannot be decoded, or ends before the clip starts.
             ValueError: an argument, the interval or the video's name is out of range.
         """
+        from ..media import read_frames  # which needs torch
+
         timestamps = sample_timestamps(self.start_time, self.end_time, num_frames, sampling, generator)
         library = VideoLibrary(self.video_dir)
         try:

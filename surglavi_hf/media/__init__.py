@@ -3,14 +3,12 @@
 
 from importlib import import_module
 
-from .decode import decode_frames, installed_backends
 from .errors import PastEndError, VideoDecodeError
-from .frames import read_frames
 from .library import VideoLibrary, is_file_name
 from .manifest import Attempt, Manifest
 from .sources import VideoSource, read_ids, select_sources, shard
 
-# Imported when asked for: only a command uses them.
+# Imported when asked for: what needs torch, or only a command uses.
 _PARTS = {
     "Adoption": "adopt",
     "DownloadOptions": "download_options",
@@ -20,8 +18,11 @@ _PARTS = {
     "FrameStoreOptions": "frame_store",
     "adopt_videos": "adopt",
     "build_frame_stores": "build_frames",
+    "decode_frames": "decode",
     "download_videos": "download",
+    "installed_backends": "decode",
     "plan_downloads": "download",
+    "read_frames": "frames",
 }
 __all__ = [
     "Attempt",
@@ -30,10 +31,7 @@ __all__ = [
     "VideoDecodeError",
     "VideoLibrary",
     "VideoSource",
-    "decode_frames",
-    "installed_backends",
     "is_file_name",
-    "read_frames",
     "read_ids",
     "select_sources",
     "shard",
