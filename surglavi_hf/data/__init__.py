@@ -3,10 +3,11 @@
 
 from importlib import import_module
 
+import datasets
+
 from ..media import VideoDecodeError
 from .clips import Clip, VideoClip, sample_timestamps
 from .database import DATABASE_NAME, Level
-from .registration import register
 from .splits import split_position
 
 # Imported when asked for: what needs torch or rich, or only a command uses.
@@ -39,7 +40,10 @@ __all__ = [
     *_PARTS,
 ]
 
-register()
+if int(datasets.__version__.split(".")[0]) >= 4:  # before, loading_script/surglavi.py takes its place
+    from .registration import register
+
+    register()
 
 
 def __getattr__(name: str):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import datasets
 import pyarrow as pa
-from datasets.builder import Key
 
 from ..media import VideoLibrary
 from .clips import VideoClip
@@ -20,7 +19,15 @@ logger = logging.getLogger(__name__)
 
 LEVELS = [level.name.lower() for level in Level]
 _TABLES = {"videos": video_tables, "transcriptions": transcription_tables}
+# The cache is keyed by the code that fills it.
+_CODE = ("../media/library", "builder", "clips", "database", "hierarchy", "splits", "tables", "validation")
 _CAPTION_OPTIONS = ("filter_pairs", "enhanced_captions", "min_duration", "max_duration", "deduplicate")
+
+
+def code_hash() -> str:
+    """Returns a digest of the code that makes the rows."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _CODE)).hexdigest()
 
 
 @dataclass
@@ -185,7 +192,7 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
         tables = _TABLES.get(self.config.name, caption_tables)
         schema = self.info.features.arrow_schema
         for index, table in enumerate(tables(self.config, low, high)):
-            yield Key(0, index), table.select(schema.names).cast(schema)
+            yield index, table.select(schema.names).cast(schema)
 
     def _as_dataset(self, split=datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         # datasets calls a split without rows an error. No video on disk, say, is a fact.

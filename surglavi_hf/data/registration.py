@@ -6,7 +6,6 @@ goes by the most frequent suffix: in a video library that is thousands of videos
 that looks for the database and leaves everything else to datasets.
 """
 
-import hashlib
 import logging
 import os
 import sys
@@ -18,13 +17,12 @@ import datasets.load
 from datasets.data_files import DataFilesDict, DataFilesList, sanitize_patterns
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
+from .builder import code_hash
 from .database import DATABASE_NAME, database_state, open_database
 from .locate import DATA_DIR_VARIABLE, default_database, find_database, hub_database
 
 DATASET_NAME = "surglavi"
 _MODULE = "surglavi_hf.data.builder"
-# The cache is keyed by the code that fills it.
-_CODE = ("../media/library", "builder", "clips", "database", "hierarchy", "splits", "tables", "validation")
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +125,7 @@ def _module_of_hub(database: Path) -> datasets.load.DatasetModule:
 
 def register() -> None:
     """Makes datasets know "surglavi". Safe to call twice."""
-    folder = Path(__file__).parent
-    code = b"".join((folder / f"{name}.py").read_bytes() for name in _CODE)
-    _PACKAGED_DATASETS_MODULES[DATASET_NAME] = (_MODULE, hashlib.sha256(code).hexdigest())
+    _PACKAGED_DATASETS_MODULES[DATASET_NAME] = (_MODULE, code_hash())
     datasets.load.PackagedDatasetModuleFactory = PackagedModuleFactory
     datasets.load.LocalDatasetModuleFactory = LocalModuleFactory
     datasets.load.HubDatasetModuleFactory = HubModuleFactory

@@ -14,7 +14,7 @@ import pytest
 from datasets import load_dataset
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-from surglavi_hf.data import DATABASE_NAME, registration
+from surglavi_hf.data import DATABASE_NAME, builder, registration
 
 from .reference import expected_rows
 
@@ -43,9 +43,9 @@ def test_the_code_that_fills_the_cache_is_its_key():
     """Every file the builder reads through, so that a mended bug is not served from the cache."""
     folder = registration.__file__.rpartition("/")[0]
     others = {"__init__", "acquire", "augment", "check", "collate", "conftest", "display", "display_videos", "locate"}
-    others |= {"registration", "tree"}
-    assert {name[:-3] for name in os.listdir(folder) if name.endswith(".py")} - others == set(registration._CODE[1:])
-    assert registration._CODE[0] == "../media/library"
+    others |= {"attach", "registration", "tree"}
+    assert {name[:-3] for name in os.listdir(folder) if name.endswith(".py")} - others == set(builder._CODE[1:])
+    assert builder._CODE[0] == "../media/library"
 
 
 def test_registering_twice_changes_nothing():
