@@ -14,6 +14,7 @@ _ROOMS = {
     "Clip": "data",
     "ClipCollator": "data",
     "VideoClip": "data",
+    "attach_clips": "data",
     "EvalReport": "evaluation",
     "load_benchmark": "evaluation",
     "retrieval": "evaluation",

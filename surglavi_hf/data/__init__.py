@@ -12,6 +12,7 @@ from .splits import split_position
 
 # Imported when asked for: what needs torch or rich, or only a command uses.
 _PARTS = {
+    "attach_clips": "attach",
     "ClipCollator": "collate",
     "RandomCropAndFlip": "augment",
     "DatabaseCheck": "check",
