@@ -40,7 +40,13 @@ def pytest_unconfigure():
 def hub_server(monkeypatch):
     """The Hub, on loopback; for this process and those it forks."""
     server = HubServer()
-    for name, value in {"ENDPOINT": server.url, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}.items():
+    constants = {
+        "ENDPOINT": server.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+    }
+    for name, value in constants.items():
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
