@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from .embed import evaluating, finite
+from .report import weights_digest
 
 _ORIGIN = ("auto_map", "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
@@ -148,14 +149,10 @@ def describe_model(model: Any, processor: Any) -> dict[str, str | None]:
     """Returns name, revision on the Hub if it is from there, and digests of weights, config and processor settings."""
     config = getattr(model, "config", None)
     name = str(getattr(config, "_name_or_path", "") or type(model).__name__)
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return {
         "name": Path(name).name if Path(name).is_dir() else name,  # no paths of this machine
         "revision": getattr(config, "_commit_hash", None),
-        "weights_sha256": digest.hexdigest()[:16],
+        "weights_sha256": weights_digest(sorted(model.state_dict().items())),
         "config_sha256": _digest_settings(config),
         "processor_sha256": _digest_settings(processor),
     }

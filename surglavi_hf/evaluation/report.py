@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an evaluation returns."""
 
+import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 LIBRARIES = ("surglavi-hf", "torch", "transformers", "datasets", "scikit-learn", "ivtmetrics", "pillow", "av")
 
@@ -60,6 +66,17 @@ class EvalReport:
         if not isinstance(content, dict) or set(content) != names:
             raise ValueError(f"{path} is no EvalReport, expected an object with the keys {', '.join(sorted(names))}")
         return cls(**content)
+
+
+def weights_digest(tensors: Iterable[tuple[str, "torch.Tensor"]]) -> str:
+    """Returns a digest of weights, as `model["weights_sha256"]` of a report has it; in the order of their names."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, value in tensors:
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def library_versions() -> dict[str, str]:

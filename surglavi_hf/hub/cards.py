@@ -2,56 +2,89 @@
 """Model cards, from the files of a model's folder alone."""
 
 import json
-from collections.abc import Iterator
+from math import prod
 from pathlib import Path
-from string import Template
+from typing import Any
 
+from huggingface_hub import ModelCardData
 from safetensors import safe_open
 
+from .card_text import Card, table
+from .model_results import Results, eval_results, read_lines, results_markdown
 
-def render_model_card(folder: str | Path) -> str:
+COMPUTED = ("base_model", "model-index")
+TRAINING_NAME, METRICS_NAME, CONVERSION_NAME = "training.json", "metrics.jsonl", "conversion.json"
+
+
+def render_model_card(folder: str | Path, repo_id: str | None = None) -> Card:
     """
-    Returns the card of a trained model: what it is, the settings it was trained with (`training.json`), how far it
-    came and what was measured on the way (`metrics.jsonl`).
+    Returns the card of a model: of a trained one (`training.json`, `metrics.jsonl`) what it is, the settings it was
+    trained with and how far it came; of a converted one (`conversion.json`) where it is from. Of both what was
+    measured, as tables and as `model-index`.
+
+    Args:
+        folder: As training or `surglavi convert` wrote it, with reports of `surglavi evaluate`, `probe` and
+            `retrieval` in its folder `evaluation`.
+        repo_id: Where it is pushed to, for the snippet.
 
     Raises:
-        FileNotFoundError: the folder lacks `config.json`, `model.safetensors`, `training.json` or `metrics.jsonl`.
+        FileNotFoundError: the folder lacks `config.json` or `model.safetensors`, or says nowhere where it is from.
+        ValueError: a report is of other weights, or a file cannot be read.
     """
     folder = Path(folder)
-    vision = json.loads((folder / "config.json").read_text())["vision_config"]
-    settings = json.loads((folder / "training.json").read_text())
-    lines = list(_lines((folder / "metrics.jsonl").read_text()))
-    last = lines[-1] if lines else {}
-    measured = next((line for line in reversed(lines) if any(name.startswith("validation/") for name in line)), {})
-    with safe_open(folder / "model.safetensors", "pt") as file:
-        sizes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118  no mapping
-    parameters = sum(_product(size) for size in sizes)
-    template = Template((Path(__file__).parent / "trained_card.md").read_text(encoding="utf-8"))
-    return template.substitute(
-        step=last.get("step", 0),
-        parameters=f"{parameters:,}",
-        num_frames=vision["num_frames"],
-        image_size=vision["image_size"],
-        layout=vision["layout"],
-        progress=_progress(last),
-        settings="\n".join(f"| {name} | {_cell(value)} |" for name, value in settings.items()),
-        results=_results(measured),
-    )
+    is_trained = (folder / TRAINING_NAME).is_file()
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no config.json; name the folder of a model")
+    if not is_trained and not (folder / CONVERSION_NAME).is_file():
+        raise FileNotFoundError(
+            f"{folder} has neither {TRAINING_NAME}, which training writes, nor surglavi convert's {CONVERSION_NAME}, "
+            "so a card could not say where the model is from"
+        )
+    values = _trained(folder) if is_trained else _read_json(folder / CONVERSION_NAME)
+    results = Results.read(folder, METRICS_NAME)
+    values |= {"repo_id": repo_id or folder.name, "results": results_markdown(results)}
+    card = Card.render("surglavi_hf.model_card", "trained.md" if is_trained else "released.md", values)
+    data = ModelCardData(**card.data)
+    if base_models := values.get("base_models"):
+        data.base_model = base_models
+    if found := eval_results(results):
+        data.model_name, data.eval_results = values["repo_id"].rpartition("/")[2], found
+    return Card(data.to_dict(), card.text)
 
 
-def _lines(text: str) -> Iterator[dict]:
-    """Skips what a full disk or a kill left half written."""
-    for line in text.splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+def _trained(folder: Path) -> dict[str, Any]:
+    vision = _read_json(folder / "config.json")["vision_config"]
+    settings = _read_json(folder / TRAINING_NAME)
+    last = next(reversed(list(read_lines(folder / METRICS_NAME))), {})
+    origins = (settings.get(name) for name in ("model_name_or_path", "vision_encoder", "text_encoder"))
+    return {
+        "parameters": f"{_count_parameters(folder):,}",
+        "num_frames": str(vision["num_frames"]),
+        "image_size": str(vision["image_size"]),
+        "layout": vision["layout"],
+        "step": str(last.get("step", 0)),
+        "progress": _progress(last),
+        "data": _data(settings),
+        "settings": table([[name, str(value)] for name, value in settings.items()]),
+        "base_models": [name for name in origins if isinstance(name, str) and name.count("/") == 1],
+    }
 
 
-def _product(sizes: list[int]) -> int:
-    total = 1
-    for size in sizes:
-        total *= size
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); write the folder again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds a {type(found).__name__}, expected an object; write the folder again")
+    return found
+
+
+def _count_parameters(folder: Path) -> int:
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            total += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  no mapping
     return total
 
 
@@ -63,14 +96,9 @@ def _progress(last: dict) -> str:
     )
 
 
-def _results(measured: dict) -> str:
-    figures = {name.removeprefix("validation/"): value for name, value in measured.items() if "validation/" in name}
-    if not figures:
-        return ""
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
-    return f"\n## Validation, step {measured['step']}\n\n| measure | value |\n|---|---|\n{rows}\n"
-
-
-def _cell(value) -> str:
-    """A setting as a cell: nothing in it can end the row."""
-    return " ".join(str(value).replace("|", "\\|").split())
+def _data(settings: dict[str, Any]) -> str:
+    level = settings.get("level")
+    which = "captions of all levels" if level in (None, "all") else f"captions of level `{level}`"
+    held_out = sum(settings.get(f"{split}_fraction") or 0 for split in ("validation", "test"))
+    rest = f" {held_out:.0%} of the videos were held out, chosen by a hash of their YouTube id." if held_out else ""
+    return f"The training split of SurgLaVi, {which}.{rest}"

@@ -2,9 +2,11 @@
 """From a released SurgCLIP checkpoint to a folder for `from_pretrained`."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -74,7 +76,9 @@ def convert_surgclip_checkpoint(
     try:
         model.save_pretrained(beside)
         processor.save_pretrained(beside)
-        (beside / "README.md").write_text(_card(checkpoint_path, model, revision), encoding="utf-8")
+        origin = _origin(checkpoint_path, model, revision)
+        (beside / "conversion.json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+        (beside / "README.md").write_text(_card(origin, output_dir.name), encoding="utf-8")
         # mkdtemp and safetensors shut others out, whatever the user's mask.
         mode = (beside / "README.md").stat().st_mode & 0o666
         (beside / "model.safetensors").chmod(mode)
@@ -105,18 +109,24 @@ def _processor(config: SurgCLIPConfig, tokenizer: str | os.PathLike | PreTrained
     return SurgCLIPProcessor(video_processor, tokenizer)
 
 
-def _card(checkpoint_path: Path, model: SurgCLIPModel, revision: str | None) -> str:
+def _origin(checkpoint_path: Path, model: SurgCLIPModel, revision: str | None) -> dict[str, str]:
+    """What the card says of where the weights are from; kept beside them, to write another card."""
     digest = hashlib.sha256()
     with checkpoint_path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     config = model.config.vision_config
-    return Template(Path(__file__).with_name("released_card.md").read_text(encoding="utf-8")).substitute(
-        model=HUB_MODEL,
-        source=f"`{checkpoint_path.name}`" + (f" of {HUB_MODEL} at commit `{revision}`" if revision else ""),
-        checked="" if revision else f" It was a local file; whether it is that of {HUB_MODEL} was not checked.",
-        sha256=digest.hexdigest(),
-        parameters=f"{model.num_parameters():,}",
-        num_frames=config.num_frames,
-        image_size=config.image_size,
-    )
+    return {
+        "model": HUB_MODEL,
+        "source": f"`{checkpoint_path.name}`" + (f" of {HUB_MODEL} at commit `{revision}`" if revision else ""),
+        "checked": "" if revision else f"\nIt was a local file; whether it is that of {HUB_MODEL} was not checked.",
+        "sha256": digest.hexdigest(),
+        "parameters": f"{model.num_parameters():,}",
+        "num_frames": str(config.num_frames),
+        "image_size": str(config.image_size),
+    }
+
+
+def _card(origin: dict[str, str], repo_id: str) -> str:
+    template = Template((files("surglavi_hf.model_card") / "released.md").read_text(encoding="utf-8"))
+    return template.substitute(origin, repo_id=repo_id, results="")

@@ -32,7 +32,8 @@ def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, fo
     public = {name: _public(value) for name, value in settings.items() if name not in _PRIVATE}
     (beside / SETTINGS_NAME).write_text(json.dumps(public, indent=2) + "\n")
     shutil.copyfile(metrics, beside / metrics.name)
-    (beside / "README.md").write_text(render_model_card(beside), encoding="utf-8")
+    card = render_model_card(beside, settings.get("hub_model_id") or folder.name)
+    (beside / "README.md").write_text(str(card), encoding="utf-8")
     if not folder.exists():
         beside.rename(folder)
         return

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cards as text: rendered from a template, and put into a card that is there without touching its own words."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from huggingface_hub import CardData, RepoCard
+
+BEGIN = "<!-- surglavi_hf: from here on written anew with each push; words before it and after its end are kept -->"
+END = "<!-- surglavi_hf: end -->"
+
+
+@dataclass
+class Card:
+    """
+    Args:
+        data: The metadata.
+        text: Markdown.
+    """
+
+    data: dict[str, Any]
+    text: str
+
+    @classmethod
+    def parse(cls, content: str) -> "Card":
+        """Raises ValueError where the metadata is no YAML mapping."""
+        if not content.lstrip("\ufeff").startswith("---"):
+            return cls({}, content)
+        card = RepoCard(content)
+        return cls(card.data.to_dict(), card.text)
+
+    @classmethod
+    def render(cls, package: str, name: str, values: Mapping[str, str]) -> "Card":
+        """Fills in one of the templates of a package, for example `surglavi_hf.model_card`."""
+        template = Template((files(package) / name).read_text(encoding="utf-8"))
+        return cls.parse(template.substitute(values))
+
+    def __str__(self) -> str:
+        return f"---\n{CardData(**self.data).to_yaml()}\n---\n\n{self.text.strip()}\n"
+
+    def merged_into(self, existing: str | None, computed: Collection[str]) -> str:
+        """
+        Returns the card that is to be pushed. Of an existing card everything stays that is not between our marks; of
+        its metadata everything but what is computed, and the tags of both.
+
+        Args:
+            existing: The card that is there now.
+            computed: Names of metadata that follow from what is pushed.
+
+        Raises:
+            ValueError: the metadata of the existing card is no YAML mapping, or one of our marks is missing.
+        """
+        try:
+            theirs = Card.parse(existing or "")
+        except Exception as error:  # YAML's own
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"the README.md on the Hub has metadata that cannot be read ({reason}); mend it"
+            ) from error
+        before, begun, rest = theirs.text.partition(BEGIN)
+        if begun and END not in rest:
+            raise ValueError(f"the README.md on the Hub has a mark {BEGIN!r} without {END!r}; put it back")
+        after = rest.partition(END)[2]
+        block = f"{BEGIN}\n\n{self.text.strip()}\n\n{END}"
+        kept = {name: value for name, value in theirs.data.items() if name not in computed}
+        if isinstance(kept.get("tags"), list):
+            kept["tags"] = list(dict.fromkeys([*kept["tags"], *self.data.get("tags", [])]))
+        text = "\n\n".join(part for part in (before.strip(), block, after.strip()) if part)
+        return str(Card(self.data | kept, text))
+
+
+def table(rows: list[list[str]]) -> str:
+    """Returns the rows of a Markdown table; nothing in a cell can end it."""
+    return "\n".join(
+        f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in row)} |" for row in rows
+    )

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured of a model, for its card: reports of its folder, and what training logged."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
+from safetensors import safe_open
+
+from ..evaluation.report import EvalReport, weights_digest
+from .card_text import table
+
+EVALUATION_DIR = "evaluation"
+_SURGLAVI = ("aleperez24/SurgLaVi", "SurgLaVi-β")
+_METRIC_TYPES = {"accuracy": "accuracy", "macro_f1": "f1"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """
+    Args:
+        reports: By their path in the folder.
+        validation: The last line of the log that has measures of validation; empty where there is none.
+    """
+
+    reports: dict[str, EvalReport]
+    validation: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path, metrics_name: str) -> "Results":
+        """
+        Reads the reports in `evaluation/` (`*.json` and `*/report.json`) and the log of training.
+
+        Raises:
+            ValueError: a report is none, or of other weights than those in the folder.
+        """
+        evaluation = folder / EVALUATION_DIR
+        paths = sorted([*evaluation.glob("*.json"), *evaluation.glob("*/report.json")])
+        reports = {path.relative_to(folder).as_posix(): EvalReport.from_json(path) for path in paths}
+        digest = _weights_digest(folder) if reports else None
+        for name, report in reports.items():
+            if report.model.get("weights_sha256") != digest:
+                raise ValueError(
+                    f"{folder / name} is of other weights ({report.model.get('name')}) than those in {folder}; "
+                    "evaluate this model, or take the report away"
+                )
+        log = folder / metrics_name
+        lines = list(read_lines(log)) if log.is_file() else []
+        measured = [line for line in lines if any(name.startswith("validation/") for name in line)]
+        return cls(reports, measured[-1] if measured else {})
+
+    @property
+    def validation_measures(self) -> dict[str, float]:
+        """By name without `validation/`."""
+        return {
+            name.removeprefix("validation/"): value
+            for name, value in self.validation.items()
+            if name.startswith("validation/") and isinstance(value, int | float)
+        }
+
+
+def read_lines(path: Path) -> Iterator[dict]:
+    """Yields the objects of a file of JSON lines; skips what a full disk or a kill left half written."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def results_markdown(results: Results) -> str:
+    """Returns the section on results, with a table for each report; nothing where nothing was measured."""
+    parts = []
+    for name, report in results.reports.items():
+        choices = ", ".join(f"{key} {value}" for key, value in report.protocol.items() if value is not None)
+        rows = [[key, f"{value:.4g}"] for key, value in report.metrics.items() if value is not None]
+        heading = f"### {report.benchmark}\n\nProtocol: {choices}. The whole report: [`{name}`]({name})."
+        parts.append(f"{heading}\n\n| measure | value |\n|---|---|\n{table(rows)}\n")
+    if results.validation_measures:
+        rows = [[name, f"{value:.4g}"] for name, value in results.validation_measures.items()]
+        heading = f"### Validation while training, step {results.validation.get('step')}"
+        parts.append(f"{heading}\n\n| measure | value |\n|---|---|\n{table(rows)}\n")
+    return "\n## Results\n\n" + "\n".join(parts) if parts else ""
+
+
+def eval_results(results: Results) -> list[EvalResult]:
+    """Returns what was measured as the Hub's `model-index` has it."""
+    found = []
+    for report in results.reports.values():
+        split = report.protocol.get("split")
+        for name, value in report.metrics.items():
+            if value is not None:
+                found.append(_eval_result(report.benchmark, report.benchmark, split, name, value))
+    for name, value in results.validation_measures.items():
+        found.append(_eval_result(*_SURGLAVI, "validation", name, value))
+    return found
+
+
+def eval_result_files(results: Results, ids: Mapping[str, str]) -> dict[str, bytes]:
+    """
+    Returns files of `.eval_results/`, which the Hub shows at a registered benchmark.
+
+    Args:
+        results: What was measured.
+        ids: `{"BENCHMARK:MEASURE": "NAME/REPOSITORY:TASK"}`, for example
+            `{"autolaparo:accuracy_all_frames": "me/autolaparo:phases"}`.
+
+    Raises:
+        ValueError: an id is of another form, or no report has that measure.
+    """
+    reports = {report.benchmark: report for report in results.reports.values()}
+    entries: dict[str, list[EvalResultEntry]] = {}
+    for measured, registered in ids.items():
+        benchmark, _, measure = measured.partition(":")
+        match = re.fullmatch(r"([\w.-]+/[\w.-]+):([\w.-]+)", registered, re.ASCII)
+        if not match:
+            raise ValueError(f"registered benchmark {registered!r}, expected NAME/REPOSITORY:TASK")
+        value = reports[benchmark].metrics.get(measure) if benchmark in reports else None
+        if value is None:
+            there = sorted(reports) if benchmark not in reports else sorted(reports[benchmark].metrics)
+            raise ValueError(
+                f"nothing was measured as {measured!r}; expected one of {', '.join(there) or 'no report'}"
+            )
+        entry = EvalResultEntry(match[1], match[2], value, notes=f"{measured}, surglavi_hf")
+        entries.setdefault(match[1], []).append(entry)
+    return {
+        f".eval_results/{dataset_id.replace('/', '--')}.yaml": yaml.safe_dump(
+            eval_result_entries_to_yaml(found), sort_keys=False
+        ).encode()
+        for dataset_id, found in entries.items()
+    }
+
+
+def _eval_result(dataset_type: str, dataset_name: str, split: Any, name: str, value: float) -> EvalResult:
+    metric_type = next((kind for start, kind in _METRIC_TYPES.items() if name.startswith(start)), name)
+    return EvalResult(
+        task_type="video-classification",
+        dataset_type=dataset_type,
+        dataset_name=dataset_name,
+        metric_type=metric_type,
+        metric_name=name,
+        metric_value=value,
+        dataset_split=str(split) if split is not None else None,
+    )
+
+
+def _weights_digest(folder: Path) -> str:
+    with ExitStack() as stack:
+        files = [stack.enter_context(safe_open(path, "pt")) for path in folder.glob("*.safetensors")]
+        file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118  no mapping
+        return weights_digest((name, file_of[name].get_tensor(name)) for name in sorted(file_of))
