@@ -11,6 +11,11 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, get_token
 
+from .card_text import Card
+from .cards import COMPUTED
+from .failures import explain
+from .repository import Repository
+
 logger = logging.getLogger(__name__)
 
 TRIES = 5
@@ -100,8 +105,12 @@ class BackgroundPush:
             shutil.rmtree(state, ignore_errors=True)
 
     def _upload(self, state: Path, message: str) -> None:
-        self.api.create_repo(self.repo_id, private=True, exist_ok=True)
-        self.api.upload_folder(repo_id=self.repo_id, folder_path=state, commit_message=message)
+        repository = Repository(self.repo_id, "model", public=None)
+        files: dict[str, Path | bytes] = {path.name: path for path in state.iterdir()}
+        if (state / "README.md").is_file():
+            card = Card.parse((state / "README.md").read_text(encoding="utf-8"))
+            files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
+        repository.commit(files, (), message)
 
     def _try(self, action, what: str) -> bool:
         pause = self.first_pause
@@ -110,7 +119,7 @@ class BackgroundPush:
                 action()
                 return True
             except Exception as error:  # whatever the libraries below raise: training goes on
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                reason = explain(error) or (str(error).strip().splitlines() or [type(error).__name__])[0]
                 logger.warning(
                     "%s: %s did not reach the Hub, try %d of %d: %s", self.repo_id, what, number, TRIES, reason
                 )

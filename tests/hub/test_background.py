@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 from surglavi_hf.hub import BackgroundPush
 
@@ -43,10 +44,8 @@ def test_each_state_is_a_commit_of_what_was_there_then(hub_server, folder):
     repository = hub_server.repositories["me/x"]
     assert repository["visibility"] == "private"
     assert [commit["message"] for commit in repository["commits"]] == ["Step 1", "Step 2"]
-    assert [commit["files"]["README.md"] for commit in repository["commits"]] == [
-        b"first README.md",
-        b"second README.md",
-    ]
+    cards = [commit["files"]["README.md"].decode() for commit in repository["commits"]]
+    assert "first README.md" in cards[0] and "second README.md" in cards[1] and "first" not in cards[1]
     assert repository["commits"][1]["files"]["model.safetensors"] == b"second model.safetensors"
     assert repository["tags"] == {"step-2": 2}
     assert [path.name for path in folder.parent.iterdir()] == ["model"], "copies are left"
@@ -99,7 +98,7 @@ def test_of_states_that_wait_the_newest_is_pushed(hub_server, folder):
         push.push(f"Step {step}")
     assert push.finish("step-4")
     commits = hub_server.repositories["me/x"]["commits"]
-    assert commits[-1]["message"] == "Step 4" and commits[-1]["files"]["README.md"] == b"4 README.md"
+    assert commits[-1]["message"] == "Step 4" and b"4 README.md" in commits[-1]["files"]["README.md"]
     assert len(commits) <= 2
 
 
@@ -107,3 +106,17 @@ def test_nothing_to_push(hub_server, tmp_path, caplog):
     push = BackgroundPush("me/x", tmp_path / "nothing", first_pause=0.01)
     push.push("Step 1")
     assert not push.finish("step-1") and "is not pushed this time" in caplog.text
+
+
+def test_the_words_of_others_in_the_card_stay(hub_server, folder):
+    for content in ("first", "second"):
+        push = BackgroundPush("me/x", folder, first_pause=0.01)
+        push.push(content)
+        assert push.finish(content)
+        files = hub_server.repositories["me/x"]["commits"][-1]["files"]
+        if content == "first":
+            HfApi().upload_file(
+                path_or_fileobj=files["README.md"] + b"\nTheir words.\n", path_in_repo="README.md", repo_id="me/x"
+            )
+            write(folder, "second")
+    assert b"second README.md" in files["README.md"] and files["README.md"].endswith(b"Their words.\n")

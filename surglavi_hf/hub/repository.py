@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A repository on the Hub, changed by one commit or not at all."""
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub.utils import validate_repo_id
+
+from .failures import HubError, retried
+
+Content = Path | bytes
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """
+    Args:
+        url: Of the repository.
+        commit: Which holds what was pushed.
+        tag: Of the commit.
+        changed: Files that were added, changed or removed; none where all was there already.
+    """
+
+    url: str
+    commit: str
+    tag: str
+    changed: tuple[str, ...]
+
+
+class Repository:
+    """
+    A repository of the logged-in user or one of their organizations, as it is when this is made.
+
+    Args:
+        repo_id: `NAME/REPOSITORY`.
+        repo_type: "model" or "dataset".
+        public: Whether everybody may see it; None for as it is. It is made with the first commit, private unless this
+            is set.
+
+    Raises:
+        ValueError: `repo_id` is none.
+        HubError: nobody is logged in, the Hub cannot be reached, or it is public and `public` is False.
+    """
+
+    def __init__(self, repo_id: str, repo_type: str, public: bool | None = False):
+        if repo_id.count("/") != 1:
+            raise ValueError(f"repository {repo_id!r}, expected NAME/REPOSITORY, for example me/surglavi")
+        try:
+            validate_repo_id(repo_id)
+        except HFValidationError as error:
+            raise ValueError(f"repository {repo_id!r}: {error}") from error
+        self.repo_id, self.repo_type, self.public = repo_id, repo_type, public
+        self.url = f"{constants.ENDPOINT}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}{repo_id}"
+        if constants.HF_HUB_OFFLINE:
+            raise HubError(f"{repo_id}: offline mode is on; unset HF_HUB_OFFLINE to push")
+        if get_token() is None:
+            raise HubError(f"{repo_id}: nobody is logged in; run hf auth login, or set HF_TOKEN")
+        self._api = HfApi()
+        self.exists, self.private = True, True
+        self.head: str | None = None
+        self._files: dict[str, RepoSibling] = {}
+        self._refresh()
+        if self.exists and not self.private and public is False:
+            raise HubError(f"{repo_id} is public, so what is pushed would be, too; add --public if that is meant")
+
+    @property
+    def files(self) -> set[str]:
+        """Paths of all files in it."""
+        return set(self._files)
+
+    def read_text(self, path: str) -> str | None:
+        """Returns a text file of it; None where there is none."""
+        if path not in self._files:
+            return None
+        local = retried(
+            lambda: self._api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=self.head),
+            self.repo_id,
+        )
+        return Path(local).read_text(encoding="utf-8", errors="replace")
+
+    def push(self, files: Mapping[str, Content], remove: Collection[str], message: str, tag: str | None) -> Pushed:
+        """
+        Adds and removes files in one commit and tags it. Where nothing would change there is no commit. What an
+        earlier try has uploaded is not uploaded again.
+
+        Args:
+            files: By their path in the repository.
+            remove: Paths that are not to be there.
+            message: Of the commit.
+            tag: By default the next of v1, v2, …, unless the commit has one of these.
+
+        Raises:
+            HubError: it failed, and nothing changed; or `tag` is another commit.
+        """
+        tags = self._tags()
+        if tag in tags and (self._changes(files, remove) or tags[tag] != self.head):
+            raise HubError(f"{self.repo_id}: tag {tag} is another commit already, and a version does not move")
+        changed = self.commit(files, remove, message)
+        tag = tag or self._version(tags)
+        if tags.get(tag) != self.head:
+            retried(lambda: self._tag(tag), self.repo_id)
+        if self.public and self.private:
+            retried(self._publish, self.repo_id)
+        return Pushed(self.url, self.head, tag, tuple(sorted(changed)))
+
+    def commit(self, files: Mapping[str, Content], remove: Collection[str], message: str) -> set[str]:
+        """Adds and removes files in one commit, unless nothing would change; returns what did. As [`push`]."""
+        changed = self._changes(files, remove)
+        if changed:
+            if not self.exists:
+                retried(self._create, self.repo_id)
+                self._refresh()
+            parent = self.head
+            self.head = retried(lambda: self._commit(files, remove, message, parent), self.repo_id)
+        return changed
+
+    def _refresh(self) -> None:
+        try:
+            info = retried(
+                lambda: self._api.repo_info(self.repo_id, repo_type=self.repo_type, files_metadata=True), self.repo_id
+            )
+        except HubError as error:
+            cause = error.__cause__
+            if not isinstance(cause, RepositoryNotFoundError) or cause.response.status_code != 404:
+                raise
+            self.exists = False
+            return
+        self.exists, self.private, self.head = True, bool(info.private), info.sha
+        self._files = {file.rfilename: file for file in info.siblings or []}
+
+    def _create(self) -> None:
+        self._api.create_repo(self.repo_id, repo_type=self.repo_type, private=not self.public, exist_ok=True)
+
+    def _publish(self) -> None:
+        self._api.update_repo_settings(self.repo_id, repo_type=self.repo_type, private=False)
+
+    def _commit(self, files: Mapping[str, Content], remove: Collection[str], message: str, parent: str | None) -> str:
+        changed = self._changes(files, remove)
+        operations = [
+            CommitOperationAdd(path, files[path]) if path in files else CommitOperationDelete(path, is_folder=False)
+            for path in sorted(changed)
+        ]
+        if not operations:  # the answer to an earlier try was lost
+            return self.head
+        try:
+            return self._api.create_commit(
+                self.repo_id, operations, commit_message=message, repo_type=self.repo_type, parent_commit=parent
+            ).oid
+        except Exception:
+            self._refresh()
+            raise
+
+    def _changes(self, files: Mapping[str, Content], remove: Collection[str]) -> set[str]:
+        added = {path for path, content in files.items() if not _is_same(self._files.get(path), content)}
+        return added | {path for path in remove if path in self._files and path not in files}
+
+    def _tags(self) -> dict[str, str]:
+        if not self.exists:
+            return {}
+        refs = retried(lambda: self._api.list_repo_refs(self.repo_id, repo_type=self.repo_type), self.repo_id)
+        return {tag.name: tag.target_commit for tag in refs.tags}
+
+    def _version(self, tags: Mapping[str, str]) -> str:
+        versions = {name: int(name[1:]) for name in tags if re.fullmatch(r"v\d{1,9}", name, re.ASCII)}
+        ours = [name for name in versions if tags[name] == self.head]
+        return max(ours, key=versions.get) if ours else f"v{max(versions.values(), default=0) + 1}"
+
+    def _tag(self, tag: str) -> None:
+        self._api.create_tag(self.repo_id, tag=tag, revision=self.head, repo_type=self.repo_type, exist_ok=True)
+
+
+def _is_same(there: RepoSibling | None, content: Content) -> bool:
+    """Whether a file of the Hub has this content, by the digests the Hub knows it by."""
+    if there is None:
+        return False
+    if there.lfs is not None:
+        return _digest("sha256", content) == there.lfs.sha256
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    return _digest("sha1", content, b"blob %d\0" % size) == there.blob_id
+
+
+def _digest(algorithm: str, content: Content, header: bytes = b"") -> str:
+    digest = hashlib.new(algorithm, header)
+    if isinstance(content, bytes):
+        digest.update(content)
+    else:
+        with content.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
