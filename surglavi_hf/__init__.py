@@ -24,15 +24,17 @@ _ROOMS = {
     "SurgCLIPModel": "surgclip",
     "SurgCLIPProcessor": "surgclip",
     "SurgCLIPVideoProcessor": "surgclip",
+    "push_dataset": "hub",
+    "push_model": "hub",
     "TrainingConfig": "training",
     "train": "training",
 }
-__all__ = ["__version__", "data", "evaluation", "media", "surgclip", "training", *_ROOMS]
+__all__ = ["__version__", "data", "evaluation", "hub", "media", "surgclip", "training", *_ROOMS]
 
 
 def __getattr__(name: str):
     # What needs transformers' models, accelerate or scikit-learn is imported when it is asked for.
-    if name in ("evaluation", "training"):
+    if name in ("evaluation", "hub", "training"):
         return import_module(f".{name}", __name__)
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from .cli_options import build_parser
 
@@ -39,8 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (OSError, ValueError, VideoDecodeError) as error:
         from .data import printable
+        from .hub import in_one_line
 
-        print(f"surglavi {options.command}: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
+        print(f"surglavi {options.command}: error: {printable(in_one_line(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"surglavi {options.command}: stopped", file=sys.stderr)
@@ -161,11 +163,9 @@ def _doctor(options: argparse.Namespace) -> int:
     return 1 if any(finding.needed for finding in findings) else 0
 
 
-def _evaluation(name: str) -> Callable[[argparse.Namespace], int]:
+def _of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
-        from . import cli_evaluation
-
-        return getattr(cli_evaluation, name)(options)
+        return getattr(import_module(f".{module}", __package__), name)(options)
 
     return run
 
@@ -179,7 +179,8 @@ _COMMANDS = {
     "adopt": _adopt,
     "frames": _frames,
     "doctor": _doctor,
-    **{name: _evaluation(name) for name in ("evaluate", "probe", "retrieval", "search")},
+    **{name: _of("cli_evaluation", name) for name in ("evaluate", "probe", "retrieval", "search")},
+    **{f"push-{what}": _of("cli_hub", f"push_{what}") for what in ("dataset", "model")},
 }
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from .cli_evaluation_options import add_evaluation
+from .cli_hub_options import add_hub
 
 _DATA_DIR = ("--data-dir", "--data_dir")  # training spells it with an underscore, as transformers does
 
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_download(commands)
     _add_media(commands)
     add_evaluation(commands)
+    add_hub(commands)
     return parser
 
 

@@ -15,13 +15,13 @@ ROOMS = {
     "surgclip": set(),
     "data": {"media"},
     "evaluation": {"data", "media"},  # benchmarks are frames and videos, without a database
-    "hub": set(),
+    "hub": {"data", "evaluation"},  # of the latter reports only
     "training": {"data", "surgclip", "evaluation", "hub"},
 }
 OWNERS = {
     "sqlite3": {"data/database.py", "demo_corpus.py"},  # the demo writes a database
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
-    "huggingface_hub.HfApi": {"hub/background.py"},
+    "huggingface_hub.HfApi": {"hub/background.py", "hub/repository.py"},
     "decord": {"media/decord_decoder.py"},
     "torchcodec": {"media/torchcodec_decoder.py"},
     "av": {
@@ -37,12 +37,25 @@ OWNERS = {
     }
     | {"evaluation/processes.py"},
     "peft": {"training/trainable.py"},
-    "yaml": {"training/settings.py", "evaluation/benchmarks/definition.py", "evaluation/published.py"},
+    "yaml": {
+        "training/settings.py",
+        "evaluation/benchmarks/definition.py",
+        "evaluation/published.py",
+        "hub/model_results.py",
+    },
     "sklearn": {"evaluation/metrics.py", "evaluation/classifiers.py"},
     "ivtmetrics": {"evaluation/metrics.py"},
     "faiss": {"evaluation/search.py"},
     "matplotlib": {"evaluation/pictures.py"},
-    "rich": {"cli.py", "cli_evaluation.py", "data/display.py", "data/display_videos.py", "demo.py", "doctor.py"},
+    "rich": {
+        "cli.py",
+        "cli_evaluation.py",
+        "cli_hub.py",
+        "data/display.py",
+        "data/display_videos.py",
+        "demo.py",
+        "doctor.py",
+    },
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -74,6 +87,9 @@ def test_imports(path):
         assert rooms - {room} <= ROOMS[room]
         top = {name.split(".")[1] for name in names if name.startswith("surglavi_hf.")} - set(ROOMS)
         assert not top, f"a room imports the top level: {top}"
+        if room == "hub":
+            of_evaluation = {name for name in names if name.startswith("surglavi_hf.evaluation")}
+            assert all(name.startswith("surglavi_hf.evaluation.report.") for name in of_evaluation)
     for library, owners in OWNERS.items():
         if any(name == library or name.startswith(f"{library}.") for name in names):
             assert relative.as_posix() in owners, f"{library} belongs to {owners}"

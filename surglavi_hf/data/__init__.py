@@ -12,6 +12,7 @@ from .splits import split_position
 
 # Imported when asked for: what needs torch or rich, or only a command uses.
 _PARTS = {
+    "CONFIGS": "builder",
     "attach_clips": "attach",
     "ClipCollator": "collate",
     "RandomCropAndFlip": "augment",
@@ -21,6 +22,7 @@ _PARTS = {
     "caption_trees": "tree",
     "DatabaseVideos": "acquire",
     "estimate_download": "acquire",
+    "find_database": "locate",
     "read_database_videos": "acquire",
     "show_adoption": "display_videos",
     "show_download": "display_videos",

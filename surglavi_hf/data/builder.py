@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 LEVELS = [level.name.lower() for level in Level]
 _TABLES = {"videos": video_tables, "transcriptions": transcription_tables}
+CONFIGS = ("all", *LEVELS, *_TABLES)
 # The cache is keyed by the code that fills it.
 _CODE = ("../media/library", "builder", "clips", "database", "hierarchy", "splits", "tables", "validation")
 _CAPTION_OPTIONS = ("filter_pairs", "enhanced_captions", "min_duration", "max_duration", "deduplicate")
@@ -138,7 +139,7 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
     """
 
     BUILDER_CONFIG_CLASS = SurgLaViConfig
-    BUILDER_CONFIGS = [SurgLaViConfig(name=name) for name in ("all", *LEVELS, *_TABLES)]
+    BUILDER_CONFIGS = [SurgLaViConfig(name=name) for name in CONFIGS]
     DEFAULT_CONFIG_NAME = "all"
 
     def __init__(self, *args, config_name: str | None = None, **kwargs):

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SurgLaVi's tables to a dataset repository."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data import find_database
+from .dataset_card import COMPUTED, render_dataset_card
+from .dataset_tables import SHARD_NAME, SplitTables, published_splits, write_shards
+from .embeddings import EMBEDDINGS, Embeddings
+from .guard import check_dataset_files
+from .repository import Content, Pushed, Repository
+from .takedown import TAKEDOWN_NAME, Takedown
+
+
+@dataclass(frozen=True)
+class PushedDataset:
+    """
+    Args:
+        pushed: Where it is.
+        rows: Of each config and split.
+        takedown: What was left out, earlier entries included.
+        newly_taken_down: Entries that were not on the published list before.
+    """
+
+    pushed: Pushed
+    rows: dict[tuple[str, str], int]
+    takedown: Takedown
+    newly_taken_down: int
+
+
+def push_dataset(
+    data_dir: str | os.PathLike,
+    repo_id: str,
+    embeddings: str | os.PathLike | None = None,
+    takedown: str | os.PathLike | None = None,
+    validation_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+    public: bool = False,
+    tag: str | None = None,
+) -> PushedDataset:
+    """
+    Publishes the tables of the database in a folder as Parquet, in one commit: what `load_dataset("surglavi", config,
+    data_dir)` gives without `clip`, for every config and split, and a card. No byte of video goes along. What is there
+    of an earlier push is replaced, the words that others wrote into the card stay, and the same data twice make no
+    commit.
+
+    Args:
+        data_dir: Holds `surglavi_beta.db`.
+        repo_id: `NAME/REPOSITORY`, made where it is absent.
+        embeddings: Parquet file of clip embeddings, as `surglavi embed` writes it. Published ones go where it is not
+            given.
+        takedown: Text file of what is left out, one a line: YouTube ids or names of videos, captions as
+            `caption:NUMBER`. It is published, and joined to the list that is published already.
+        validation_fraction, test_fraction: Shares of the videos that make these splits.
+        public: Whether everybody may see the repository.
+        tag: Version of the commit; by default the next of v1, v2, ….
+
+    Raises:
+        FileNotFoundError: the database or a named file is not there.
+        ValueError: something is out of range, or would publish what must not be.
+        HubError: the Hub cannot be reached or refuses. The repository is unchanged then.
+    """
+    given = Embeddings.read(embeddings) if embeddings is not None else None
+    asked = Takedown.of_text(Path(takedown).read_text(encoding="utf-8") if takedown is not None else "")
+    find_database(data_dir)  # before the Hub is asked anything
+    repository = Repository(repo_id, "dataset", public)
+    published = Takedown.of_text(repository.read_text(TAKEDOWN_NAME) or "")
+    both = asked | published
+    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
+    with tempfile.TemporaryDirectory(prefix="surglavi-") as folder:
+        parts = list(_write(Path(data_dir), both, fractions, given, Path(folder)))
+        card = render_dataset_card(repo_id, parts, both, given)
+        files: dict[str, Content] = {name: path for part in parts for name, path in part.files.items()}
+        files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
+        if len(both):
+            files[TAKEDOWN_NAME] = both.to_text().encode()
+        check_dataset_files(files)
+        stale = {name for name in repository.files if SHARD_NAME.fullmatch(name)}
+        pushed = repository.push(files, stale, "Push SurgLaVi's tables", tag)
+    rows = {(part.config, part.split): len(part.dataset) for part in parts}
+    return PushedDataset(pushed, rows, both, len(both) - len(published))
+
+
+def _write(
+    data_dir: Path, takedown: Takedown, fractions: dict[str, float], embeddings: Embeddings | None, folder: Path
+) -> Iterator[SplitTables]:
+    embedded = []
+    for config, split, dataset in published_splits(data_dir, takedown, fractions):
+        yield write_shards(config, split, dataset, folder)
+        if config == "all" and embeddings is not None:
+            embedded.append((split, embeddings.of(dataset.data.table["caption_id"].to_numpy())))
+    for split, dataset in embedded:
+        if len(dataset):
+            yield write_shards(EMBEDDINGS, split, dataset, folder)

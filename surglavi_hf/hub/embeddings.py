@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clip embeddings that are published beside the captions."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetInfo, Features, List, Value
+from datasets.table import InMemoryTable
+
+EMBEDDINGS = "embeddings"
+_EXPECTED = (
+    "expected the Parquet file that surglavi embed writes, with caption_id, embedding, model_id, model_revision"
+)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """
+    Args:
+        caption_id: `(num_rows,)` int64, each once.
+        embedding: `(num_rows, dimension)` float16.
+        model_id: Of the model that made them, on the Hub.
+        model_revision: Its commit, or a digest of its weights.
+    """
+
+    caption_id: np.ndarray
+    embedding: np.ndarray
+    model_id: str
+    model_revision: str
+
+    @property
+    def dimension(self) -> int:
+        return self.embedding.shape[1]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "Embeddings":
+        """
+        Reads embeddings of float16 or float32 from a Parquet file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: a column is missing or of another type, a caption is there twice, a value is not finite in
+                float16, or rows are of several models.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no embeddings at {path}; {_EXPECTED}")
+        try:
+            columns = ["caption_id", "embedding", "model_id", "model_revision"]
+            rows = pq.read_table(path, columns=columns).combine_chunks()
+            caption_id = rows["caption_id"].cast(pa.int64()).to_numpy()
+            embedding = np.stack(rows["embedding"].to_numpy(zero_copy_only=False)).astype(np.float32)
+            models = pc.unique(rows["model_id"]).to_pylist(), pc.unique(rows["model_revision"]).to_pylist()
+        except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"{path} cannot be read as embeddings ({' '.join(str(error).split())}); {_EXPECTED}"
+            ) from error
+        if any(len(names) != 1 or not isinstance(names[0], str) or not names[0].strip() for names in models):
+            raise ValueError(
+                f"{path} is of the models {models[0]} at {models[1]}; expected one model and one revision"
+            )
+        if len(np.unique(caption_id)) != len(caption_id):
+            raise ValueError(f"{path} has a caption_id more than once; expected one embedding of each caption")
+        with np.errstate(over="ignore"):
+            embedding = embedding.astype(np.float16)
+        if not np.isfinite(embedding).all():
+            raise ValueError(f"{path} has embeddings that are not finite in float16; embed the clips again")
+        return cls(caption_id, embedding, models[0][0], models[1][0])
+
+    def of(self, caption_ids: np.ndarray) -> Dataset:
+        """Returns the embeddings of those captions that have one, in the order of `caption_ids`."""
+        order = np.argsort(self.caption_id)
+        place = np.searchsorted(self.caption_id, caption_ids, sorter=order)
+        rows = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(0, np.int64)
+        rows = rows[self.caption_id[rows] == caption_ids[: len(rows)]]
+        features = Features(
+            {
+                "caption_id": Value("int64"),
+                "embedding": List(Value("float16"), length=self.dimension),
+                "model_id": Value("string"),
+                "model_revision": Value("string"),
+            }
+        )
+        flat = pa.array(self.embedding[rows].reshape(-1), pa.float16())
+        columns = [
+            pa.array(self.caption_id[rows], pa.int64()),
+            pa.FixedSizeListArray.from_arrays(flat, self.dimension),
+            pa.array([self.model_id] * len(rows), pa.string()),
+            pa.array([self.model_revision] * len(rows), pa.string()),
+        ]
+        table = pa.Table.from_arrays(columns, names=list(features)).cast(features.arrow_schema)
+        return Dataset(InMemoryTable(table), info=DatasetInfo(features=features))

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model's folder to a model repository."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from .cards import COMPUTED, METRICS_NAME, render_model_card
+from .guard import check_model_files
+from .model_results import Results, eval_result_files
+from .repository import Content, Pushed, Repository
+
+_CARD_NAME = "README.md"
+_INDEX_NAME = "model.safetensors.index.json"
+_NEEDED = ("config.json", "processor_config.json", "tokenizer.json")
+# What an earlier push may have left; other files there are other people's.
+_OURS = re.compile(r"model[\w.-]*\.safetensors(\.index\.json)?|(evaluation|\.eval_results)/.+", re.ASCII)
+
+
+def push_model(
+    folder: str | os.PathLike,
+    repo_id: str,
+    eval_results: Mapping[str, str] | None = None,
+    public: bool = False,
+    tag: str | None = None,
+) -> Pushed:
+    """
+    Publishes a model in one commit: weights, processor, the code that `trust_remote_code` runs, settings, reports and
+    a card rendered from these files. The words that others wrote into the card stay, and the same model twice makes no
+    commit.
+
+    Args:
+        folder: As training (`model/`) or `surglavi convert` wrote it, with reports in its folder `evaluation`.
+        repo_id: `NAME/REPOSITORY`, made where it is absent.
+        eval_results: Registered benchmarks that measures count for, `{"BENCHMARK:MEASURE": "NAME/REPOSITORY:TASK"}`.
+        public: Whether everybody may see the repository.
+        tag: Version of the commit; by default the next of v1, v2, ….
+
+    Raises:
+        FileNotFoundError: the folder lacks a part of a model.
+        ValueError: it has a file that is none, a weight file is damaged, or a report is of other weights.
+        HubError: the Hub cannot be reached or refuses. The repository is unchanged then.
+    """
+    folder = Path(folder)
+    files: dict[str, Content] = _model_files(folder)
+    results = Results.read(folder, METRICS_NAME)
+    files |= {name: folder / name for name in results.reports}
+    files |= eval_result_files(results, eval_results or {})
+    card = render_model_card(folder, repo_id)
+    repository = Repository(repo_id, "model", public)
+    files[_CARD_NAME] = card.merged_into(repository.read_text(_CARD_NAME), COMPUTED).encode()
+    check_model_files(files)
+    stale = {name for name in repository.files if _OURS.fullmatch(name)}
+    return repository.push(files, stale, "Push a SurgCLIP", tag)
+
+
+def _model_files(folder: Path) -> dict[str, Content]:
+    """Returns the files at the top of a folder but for its card; hidden ones do not count."""
+    if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
+        raise FileNotFoundError(
+            f"{folder} has no {', '.join(missing)}; name a folder of training (OUTPUT/model) or surglavi convert"
+        )
+    files: dict[str, Content] = {}
+    for path in sorted(folder.iterdir()):
+        if (
+            path.name.startswith(".")
+            or path.name == _CARD_NAME
+            or (path.is_dir() and path.name in ("evaluation", "__pycache__"))
+        ):
+            continue
+        if not path.is_file():
+            raise ValueError(f"{path} is no part of a model; move it out of {folder}")
+        files[path.name] = path
+    _check_weights(folder, files)
+    _check_code(folder, files)
+    return files
+
+
+def _check_weights(folder: Path, files: Mapping[str, Content]) -> None:
+    expected = {"model.safetensors"}
+    if _INDEX_NAME in files:
+        expected = set(json.loads((folder / _INDEX_NAME).read_text())["weight_map"].values())
+    if missing := sorted(expected - set(files)):
+        raise FileNotFoundError(f"{folder} has no {', '.join(missing)}; write the model again")
+    for name in expected:
+        try:
+            with safe_open(folder / name, "pt") as file:
+                file.keys()
+        except SafetensorError as error:
+            raise ValueError(f"{folder / name} cannot be read as weights ({error}); write the model again") from error
+
+
+def _check_code(folder: Path, files: Mapping[str, Content]) -> None:
+    """Whoever loads the model without surglavi_hf needs the code that its configs name."""
+    named = set()
+    for name in ("config.json", "processor_config.json"):
+        auto_map = json.loads((folder / name).read_text(encoding="utf-8")).get("auto_map") or {}
+        named |= {f"{entry.split('.')[0]}.py" for entry in auto_map.values() if isinstance(entry, str)}
+    if not named:
+        raise ValueError(
+            f"{folder / 'config.json'} names no code (auto_map); write it with save_pretrained of surglavi_hf"
+        )
+    if missing := sorted(named - set(files)):
+        raise FileNotFoundError(f"{folder} has no {', '.join(missing)}, the code of the model; write it again")

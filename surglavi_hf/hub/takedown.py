@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must not be published."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+TAKEDOWN_NAME = "takedown.txt"
+_HEADER = (
+    "# Taken down: YouTube ids or names of videos, and captions as caption:NUMBER, one a line.\n"
+    "# Nothing of them is in this dataset; remove them from copies, too.\n"
+)
+_CAPTION = "caption:"
+
+
+@dataclass(frozen=True)
+class Takedown:
+    """
+    Args:
+        videos: YouTube ids and names.
+        captions: Values of `caption_id`.
+    """
+
+    videos: frozenset[str] = frozenset()
+    captions: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_text(cls, text: str) -> "Takedown":
+        """
+        Reads lines such as `dQw4w9WgXcQ`, the name of a video, or `caption:123`; empty lines and those that start with
+        `#` do not count.
+
+        Raises:
+            ValueError: no number follows `caption:`.
+        """
+        videos, captions = set(), set()
+        for line in (line.strip() for line in text.removeprefix("\ufeff").splitlines()):
+            if not line or line.startswith("#"):
+                continue
+            if not line.startswith(_CAPTION):
+                videos.add(line)
+            elif not line.removeprefix(_CAPTION).strip().isdecimal():
+                raise ValueError(f"takedown list: {line!r}, expected a caption's number, as in caption:123")
+            else:
+                captions.add(int(line.removeprefix(_CAPTION)))
+        return cls(frozenset(videos), frozenset(captions))
+
+    def __or__(self, other: "Takedown") -> "Takedown":
+        return Takedown(self.videos | other.videos, self.captions | other.captions)
+
+    def __len__(self) -> int:
+        return len(self.videos) + len(self.captions)
+
+    def to_text(self) -> str:
+        """Returns the list as it is published; `of_text` reads it."""
+        lines = [*sorted(self.videos), *(f"{_CAPTION}{number}" for number in sorted(self.captions))]
+        return _HEADER + "".join(f"{line}\n" for line in lines)
+
+    def with_copies(self, videos: pa.Table) -> "Takedown":
+        """Returns the list with the YouTube ids of videos it has the names of, for their copies; of table `videos`."""
+        named = pc.is_in(videos["name"], pa.array(sorted(self.videos), pa.string()))
+        ids = {text for text in videos["youtube_id"].filter(named).to_pylist() if text}
+        return Takedown(self.videos | ids, self.captions)
+
+    def applied_to(self, table: pa.Table) -> pa.Table:
+        """Returns the rows of a config that stay, without links to captions that do not."""
+        keep = pa.array(np.ones(table.num_rows, bool))
+        videos = pa.array(sorted(self.videos), pa.string())
+        for column in {"youtube_id", "video_name", "name"} & set(table.column_names):
+            keep = pc.and_(keep, pc.invert(pc.is_in(table[column], videos)))
+        captions = pa.array(sorted(self.captions), pa.int64())
+        if "caption_id" in table.column_names:
+            keep = pc.and_(keep, pc.invert(pc.is_in(table["caption_id"], captions)))
+        table = table.filter(keep)
+        if "parent_caption_id" in table.column_names:
+            place = table.column_names.index("parent_caption_id")
+            parent = table["parent_caption_id"]
+            gone = pc.is_in(parent, captions)
+            table = table.set_column(place, table.field(place), pc.if_else(gone, pa.scalar(None, parent.type), parent))
+        return table
