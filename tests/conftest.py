@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 
 # Before datasets and huggingface_hub are imported: caches of their own, no network.
@@ -52,6 +54,35 @@ def hub_server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield server
     server.close()
+
+
+def client_environment(url: str, home: Path) -> dict[str, str]:
+    """Of a process for which the Hub is at `url`, with an empty cache."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment |= {"HF_ENDPOINT": url, "HF_TOKEN": "hf_test", "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
+    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    # datasets counts loads at amazonaws.com, and waits for it.
+    return environment | {"HF_UPDATE_DOWNLOAD_COUNTS": "0"}
+
+
+@pytest.fixture
+def stranger(hub_server, tmp_path):
+    """Runs a script in a process of its own, for which `hub_server` is the Hub; returns what it prints."""
+
+    def run(script: str, *without: str, **environment: str) -> str:
+        """`without`: packages that cannot be imported."""
+        forbid = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in without)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", forbid + script],
+            env={**client_environment(hub_server.url, tmp_path / "home"), **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

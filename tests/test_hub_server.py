@@ -2,12 +2,12 @@
 """The small Hub, asked by the real clients, in processes of their own."""
 
 import hashlib
-import os
 import subprocess
 import sys
 
 import pytest
 
+from .conftest import client_environment
 from .hub_server import HubServer
 
 CARD = """---
@@ -52,11 +52,7 @@ def run(hub, tmp_path):
     """Runs a script in a process for which this is the Hub, with an empty cache and an empty folder to work in."""
 
     def run(script: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_test", "HF_HOME": str(tmp_path / "home")}
-        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"}
-        # datasets counts loads at amazonaws.com, and waits for it.
-        environment |= {"HF_UPDATE_DOWNLOAD_COUNTS": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        environment = client_environment(hub.url, tmp_path / "home")
         (tmp_path / "work").mkdir(exist_ok=True)
         command = [sys.executable, "-W", "ignore", "-c", START + script]
         done = subprocess.run(

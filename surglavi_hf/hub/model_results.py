@@ -17,7 +17,7 @@ from ..evaluation.report import EvalReport, weights_digest
 from .card_text import table
 
 EVALUATION_DIR = "evaluation"
-_SURGLAVI = ("aleperez24/SurgLaVi", "SurgLaVi-β")
+_SURGLAVI = "aleperez24/SurgLaVi"  # on the Hub
 _METRIC_TYPES = {"accuracy": "accuracy", "macro_f1": "f1"}
 
 
@@ -96,10 +96,10 @@ def eval_results(results: Results) -> list[EvalResult]:
         split = report.protocol.get("split")
         for name, value in report.metrics.items():
             if value is not None:
-                found.append(_eval_result(report.benchmark, report.benchmark, split, name, value))
+                found.append(_eval_result(report.benchmark, split, name, value))
     for name, value in results.validation_measures.items():
-        found.append(_eval_result(*_SURGLAVI, "validation", name, value))
-    return found
+        found.append(_eval_result("surglavi", "validation", name, value))
+    return [result for result in found if "chance" not in result.metric_name]  # which is no result of the model
 
 
 def eval_result_files(results: Results, ids: Mapping[str, str]) -> dict[str, bytes]:
@@ -137,12 +137,12 @@ def eval_result_files(results: Results, ids: Mapping[str, str]) -> dict[str, byt
     }
 
 
-def _eval_result(dataset_type: str, dataset_name: str, split: Any, name: str, value: float) -> EvalResult:
+def _eval_result(benchmark: str, split: Any, name: str, value: float) -> EvalResult:
     metric_type = next((kind for start, kind in _METRIC_TYPES.items() if name.startswith(start)), name)
     return EvalResult(
         task_type="video-classification",
-        dataset_type=dataset_type,
-        dataset_name=dataset_name,
+        dataset_type=_SURGLAVI if benchmark.startswith("surglavi") else benchmark,
+        dataset_name=benchmark,
         metric_type=metric_type,
         metric_name=name,
         metric_value=value,
