@@ -179,7 +179,7 @@ _COMMANDS = {
     "adopt": _adopt,
     "frames": _frames,
     "doctor": _doctor,
-    **{name: _of("cli_evaluation", name) for name in ("evaluate", "probe", "retrieval", "search")},
+    **{name: _of("cli_evaluation", name) for name in ("evaluate", "probe", "retrieval", "search", "embed")},
     **{f"push-{what}": _of("cli_hub", f"push_{what}") for what in ("dataset", "model")},
 }
 

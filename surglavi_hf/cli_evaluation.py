@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of `surglavi` that evaluate a model: evaluate, probe, retrieval, search."""
+"""The commands of `surglavi` that run a model: evaluate, probe, retrieval, search, embed."""
 
 import argparse
 from pathlib import Path
@@ -162,6 +162,20 @@ def search(options: argparse.Namespace) -> int:
         pictures.append((f"{what}\n{printable(clip.caption)}", frames))
     if options.output:
         draw_contact_sheet(printable(options.text), pictures, options.output)
+    return 0
+
+
+def embed(options: argparse.Namespace) -> int:
+    from datasets import load_dataset
+
+    from . import data  # noqa: F401  registers "surglavi"
+    from .evaluation import embed_captions
+
+    model, processor = _load_surgclip(options)
+    level = options.level or "all"
+    dataset = load_dataset("surglavi", level, data_dir=options.data_dir, split="train", available_only=True)
+    number = embed_captions(model, processor, dataset, options.output, options.batch_size)
+    Console().print(f"{options.output}: embeddings of the clips of {number:,} captions", markup=False, soft_wrap=True)
     return 0
 
 

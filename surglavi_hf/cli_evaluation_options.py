@@ -96,6 +96,24 @@ def _add_surglavi(commands: Any) -> None:
     search.add_argument("--top", type=_number, default=5, metavar="N", help="clips shown (default: 5)")
     search.add_argument("--output", metavar="FILE", help="write a contact sheet, a PNG")
     _add_split(search, None)
+    _add_embed(commands)
+
+
+def _add_embed(commands: Any) -> None:
+    embed = commands.add_parser(
+        "embed",
+        help="the embeddings of all clips that are on disk, as a Parquet file",
+        description="Writes a row for each caption: caption_id, embedding (float16), model_id, model_revision, as "
+        "surglavi push-dataset --embeddings publishes. Can be stopped and started again.",
+        epilog="example: surglavi embed --data-dir DIR --model surgclip-beta --output embeddings.parquet",
+    )
+    embed.add_argument(
+        "--data-dir", "--data_dir", required=True, metavar="DIR", help="holds surglavi_beta.db and videos"
+    )
+    embed.add_argument("--output", required=True, metavar="FILE", help="new Parquet file")
+    embed.add_argument("--level", choices=("task", "step", "phase"), help="(default: all)")
+    embed.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="clips a pass (default: 32)")
+    _add_model(embed, "surgclip-beta")
 
 
 def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:

@@ -3,6 +3,7 @@
 
 from .benchmarks import BENCHMARKS, Benchmark, load_benchmark
 from .embed import embed_clips, embed_texts
+from .embed_captions import embed_captions
 from .encoders import VideoEncoder
 from .linear_probe import Probe, linear_probe
 from .report import EvalReport
@@ -20,6 +21,7 @@ __all__ = [
     "VideoEncoder",
     "Windows",
     "build_search_index",
+    "embed_captions",
     "embed_clips",
     "embed_texts",
     "linear_probe",

@@ -2,7 +2,6 @@
 """Clips found by a text: an index of clip embeddings (FAISS, through datasets) in a folder."""
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -10,20 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import Dataset, load_from_disk
-from tqdm.auto import tqdm
 
-from ..data import Clip, VideoDecodeError
-from .embed import embed_clips, embed_texts
-from .embed_benchmark import store_key
+from ..data import Clip
+from .embed import embed_texts
+from .embed_readable import distinct_rows, embed_readable
 from .encoders import encoder_of
 from .report import write_text
 
-logger = logging.getLogger(__name__)
-
 COLUMNS = ("caption_id", "youtube_id", "video_name", "start_time", "end_time", "caption", "title", "clip")
-_PART = 256  # clips
 _PARTS = ".surglavi-index-parts"  # of an index that is not finished
 
 
@@ -76,19 +70,11 @@ def build_search_index(
     parts = folder / _PARTS
     if has_index(folder) or (folder.exists() and not parts.is_dir() and any(folder.iterdir())):
         raise FileExistsError(f"{folder} has an index or other files already; name a new folder")
-    dataset = _distinct(dataset)
+    dataset = dataset.select_columns([name for name in COLUMNS if name in dataset.column_names])
+    dataset = dataset.select(distinct_rows(dataset))
     description = encoder_of(model, processor).describe()
-    key = store_key(description, *(list(dataset[name]) for name in ("caption_id", "start_time", "end_time")))
-    parts.mkdir(parents=True, exist_ok=True)
-    embeds, rows = [], []
-    for start in tqdm(range(0, len(dataset), _PART), desc="index clips", unit=f"{_PART} clips"):
-        part = dataset.select(range(start, min(start + _PART, len(dataset))))
-        readable, found = _embed_part(model, processor, part, parts / f"{key}-{start:08d}.npz", batch_size)
-        rows += [start + row for row in readable]
-        embeds += [found] if readable else []
-    if not rows:
-        raise ValueError(f"none of {len(dataset)} clips can be read; nothing to search")
-    indexed = dataset.select(rows).add_column("embedding", list(np.concatenate(embeds)))
+    rows, embeds = embed_readable(model, processor, dataset, parts, batch_size)
+    indexed = dataset.select(rows).add_column("embedding", list(embeds))
     indexed.save_to_disk(folder / "clips")
     indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
     indexed.save_faiss_index("embedding", folder / "clips.faiss")
@@ -139,42 +125,6 @@ def has_index(folder: str | os.PathLike) -> bool:
 def index_selection(folder: str | os.PathLike) -> str:
     """Returns which clips are in a finished index, as whoever built it said."""
     return json.loads((Path(folder) / "index.json").read_text())["selection"]
-
-
-def _distinct(dataset: Dataset) -> Dataset:
-    dataset = dataset.select_columns([name for name in COLUMNS if name in dataset.column_names])
-    intervals = zip(dataset["video_name"], dataset["start_time"], dataset["end_time"], strict=True)
-    first = {interval: row for row, interval in reversed(list(enumerate(intervals)))}
-    if not first:
-        raise ValueError("no clips to index: the dataset is empty; choose another split or level")
-    return dataset.select(sorted(first.values()))
-
-
-def _embed_part(
-    model: Any, processor: Any, part: Dataset, path: Path, batch_size: int
-) -> tuple[list[int], np.ndarray]:
-    """Rows that can be read and their embeddings; from the file where they are there."""
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as known:
-            if len(known["rows"]) == len(part):  # what could not be read may have come since
-                return known["rows"].tolist(), known["embeds"]
-    rows = list(range(len(part)))
-    try:
-        embeds = embed_clips(model, processor, part, batch_size).numpy()
-    except (OSError, VideoDecodeError):
-        rows, one_by_one = [], []
-        for row in range(len(part)):
-            try:
-                one_by_one.append(embed_clips(model, processor, part.select([row])).numpy())
-                rows.append(row)
-            except (OSError, VideoDecodeError) as error:
-                logger.warning("a clip is left out of the index: %s", error)
-        embeds = np.concatenate(one_by_one) if rows else np.zeros((0, 1), np.float32)
-    beside = path.with_name(f".{path.name}-unfinished")
-    with beside.open("wb") as file:
-        np.savez(file, rows=np.array(rows, np.int64), embeds=embeds)
-    beside.replace(path)
-    return rows, embeds
 
 
 def _found(row: dict, score: float) -> FoundClip:

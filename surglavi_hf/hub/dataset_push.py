@@ -73,6 +73,11 @@ def push_dataset(
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
     with tempfile.TemporaryDirectory(prefix="surglavi-") as folder:
         parts = list(_write(Path(data_dir), both, fractions, given, Path(folder)))
+        if given is not None and parts[-1].config != EMBEDDINGS:
+            raise ValueError(
+                f"none of the {len(given.caption_id):,} embeddings of {embeddings} is of a caption that is published; "
+                "embed the clips of this database"
+            )
         card = render_dataset_card(repo_id, parts, both, given)
         files: dict[str, Content] = {name: path for part in parts for name, path in part.files.items()}
         files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()

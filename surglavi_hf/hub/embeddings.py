@@ -52,6 +52,8 @@ class Embeddings:
         try:
             columns = ["caption_id", "embedding", "model_id", "model_revision"]
             rows = pq.read_table(path, columns=columns).combine_chunks()
+            if rows["caption_id"].null_count:
+                raise ValueError("a caption_id is null")
             caption_id = rows["caption_id"].cast(pa.int64()).to_numpy()
             embedding = np.stack(rows["embedding"].to_numpy(zero_copy_only=False)).astype(np.float32)
             models = pc.unique(rows["model_id"]).to_pylist(), pc.unique(rows["model_revision"]).to_pylist()

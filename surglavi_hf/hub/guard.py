@@ -64,12 +64,18 @@ def _check_text(name: str, content: Content) -> None:
 
 
 def _check_parquet(name: str, path: Path) -> None:
-    with pq.ParquetFile(path) as file:
+    try:
+        opened = pq.ParquetFile(path)
+    except pa.ArrowException as error:
+        raise ValueError(f"{name} is not pushed: it is no Parquet file ({error})") from error
+    with opened as file:
         schema = file.schema_arrow
         for column in schema:
             if column.type not in _PLAIN and not _is_embedding(name, column.type):
                 raise ValueError(f"{name} is not pushed: column {column.name} of type {column.type} may hold video")
-        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b'{"info": {"features": {}}}'))["info"][
+            "features"
+        ]
         for column, feature in features.items():
             if feature.get("_type") not in _FEATURES:
                 raise ValueError(

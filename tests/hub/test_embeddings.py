@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surglavi_hf.hub import Embeddings
+
+VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(**columns):
+        rows = {"caption_id": [7, 3, 5, 9], "embedding": list(VALUES), "model_id": ["me/x"] * 4} | columns
+        rows = {"model_revision": ["abc"] * 4} | rows
+        pq.write_table(pa.table({name: value for name, value in rows.items() if value}), tmp_path / "e.parquet")
+        return tmp_path / "e.parquet"
+
+    return write
+
+
+def test_rows_in_the_order_that_is_asked_for(write):
+    rows = Embeddings.read(write()).of(np.array([5, 4, 7, 9]))
+    assert rows["caption_id"][:] == [5, 7, 9]
+    assert np.array_equal(np.array(rows["embedding"][:]), VALUES[[2, 0, 3]])
+    assert rows[0]["model_id"] == "me/x" and rows[0]["model_revision"] == "abc"
+    assert rows.features["embedding"].length == 3 and rows.features["embedding"].feature.dtype == "float16"
+
+
+@given(st.sets(st.integers(0, 30)), st.lists(st.integers(0, 30), unique=True))
+def test_any_captions(known, asked):
+    ids = np.array(sorted(known, key=lambda number: -number), np.int64)
+    embeddings = Embeddings(ids, ids[:, None].astype(np.float16), "me/x", "abc")
+    rows = embeddings.of(np.array(asked, np.int64))
+    expected = [number for number in asked if number in known]
+    assert rows["caption_id"][:] == expected and rows["embedding"][:] == [[float(number)] for number in expected]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"embedding": None}, "cannot be read as embeddings"),
+        ({"model_id": None}, "cannot be read as embeddings"),
+        ({"embedding": [[1.0], [1.0, 2.0], [1.0], [1.0]]}, "cannot be read as embeddings"),
+        ({"embedding": ["a", "b", "c", "d"]}, "cannot be read as embeddings"),
+        ({"caption_id": ["a", "b", "c", "d"]}, "cannot be read as embeddings"),
+        ({"caption_id": [None, 1, 2, 3]}, "cannot be read as embeddings"),
+        ({"caption_id": [1, 2, 3, 3]}, "has a caption_id more than once"),
+        ({"embedding": [[1.0], [float("nan")], [1.0], [1.0]]}, "not finite in float16"),
+        ({"embedding": [[1.0], [1e6], [1.0], [1.0]]}, "not finite in float16"),
+        ({"model_id": ["me/x", "me/y", "me/x", "me/x"]}, "expected one model and one revision"),
+        ({"model_revision": [""] * 4}, "expected one model and one revision"),
+    ],
+)
+def test_files_that_are_refused(write, columns, message):
+    with pytest.raises(ValueError, match=message):
+        Embeddings.read(write(**columns))
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no embeddings at .*expected the Parquet file"):
+        Embeddings.read(tmp_path / "none.parquet")
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(ValueError, match="cannot be read as embeddings"):
+        Embeddings.read(tmp_path / "text.parquet")
