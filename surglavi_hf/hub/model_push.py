@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from transformers.dynamic_module_utils import get_relative_import_files
 
 from .cards import COMPUTED, METRICS_NAME, render_model_card
 from .guard import check_model_files
@@ -76,7 +77,7 @@ def _model_files(folder: Path) -> dict[str, Content]:
             raise ValueError(f"{path} is no part of a model; move it out of {folder}")
         files[path.name] = path
     _check_weights(folder, files)
-    _check_code(folder, files)
+    _check_code(folder)
     return files
 
 
@@ -94,15 +95,17 @@ def _check_weights(folder: Path, files: Mapping[str, Content]) -> None:
             raise ValueError(f"{folder / name} cannot be read as weights ({error}); write the model again") from error
 
 
-def _check_code(folder: Path, files: Mapping[str, Content]) -> None:
+def _check_code(folder: Path) -> None:
     """Whoever loads the model without surglavi_hf needs the code that its configs name."""
     named = set()
     for name in ("config.json", "processor_config.json"):
-        auto_map = json.loads((folder / name).read_text(encoding="utf-8")).get("auto_map") or {}
+        auto_map = json.loads((folder / name).read_text(encoding="utf-8")).get("auto_map")
+        if not auto_map:
+            raise ValueError(f"{folder / name} names no code (auto_map); write it with save_pretrained of surglavi_hf")
         named |= {f"{entry.split('.')[0]}.py" for entry in auto_map.values() if isinstance(entry, str)}
-    if not named:
-        raise ValueError(
-            f"{folder / 'config.json'} names no code (auto_map); write it with save_pretrained of surglavi_hf"
-        )
-    if missing := sorted(named - set(files)):
-        raise FileNotFoundError(f"{folder} has no {', '.join(missing)}, the code of the model; write it again")
+    for name in sorted(named):
+        try:
+            get_relative_import_files(folder / name)  # which reads them all
+        except FileNotFoundError as error:
+            missing = Path(error.filename).name
+            raise FileNotFoundError(f"{folder} has no {missing}, the code of the model; write it again") from error

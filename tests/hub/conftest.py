@@ -3,6 +3,8 @@ import pytest
 
 from surglavi_hf.hub import failures
 
+from ..surgclip.conftest import released_folder  # noqa: F401  a fixture
+
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):

@@ -206,6 +206,20 @@ def test_a_shard_that_breaks_off_in_the_middle_is_loaded(corpus, hub_server, str
     assert found["all False"]["train"] == found["all True"]["train"] != [] and not hub_server.faults
 
 
+def test_a_shard_that_the_hub_does_not_give_is_an_error_and_the_next_try_loads(corpus, hub_server, stranger):
+    push_dataset(corpus, "me/surglavi")
+    hub_server.fail(503, path=".parquet", method="GET")
+    printed = stranger("""
+from datasets import load_dataset
+try:
+    load_dataset("me/surglavi", "step")
+except OSError as error:
+    print("503" in str(error))
+print(len(load_dataset("me/surglavi", "step", split="train")))
+""")
+    assert printed.split() == ["True", str(len(load_dataset("surglavi", "step", data_dir=str(corpus), split="train")))]
+
+
 def test_a_refusal_changes_nothing(corpus, hub_server, repository):
     push_dataset(corpus, "me/surglavi")
     hub_server.fail(403, path="/commit/")
