@@ -7,13 +7,37 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessorPil, ViTModel
 
+from surglavi_hf.cli import main
 from surglavi_hf.demo import PROMPTS
+from surglavi_hf.training.publish import write_model
 from surglavi_hf.training.start import new_tiny_model
 
 from .evaluation.conftest import write_pictures
 from .evaluation.native_files import copy_video, some_labels, write_native
 
 README = Path(__file__).parents[1] / "README.md"
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def is_of_the_hub(block: str) -> bool:
+    return '"me/' in block or "attach_clips" in block
+
+
+def test_blocks_of_the_hub(corpus, hub_server, stranger, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("demo/training").mkdir(parents=True)
+    Path("demo/corpus").symlink_to(corpus)
+    model, processor = new_tiny_model(PROMPTS["task"])
+    Path("metrics.jsonl").touch()
+    write_model(model, processor, {}, Path("metrics.jsonl"), Path("demo/training/model"))
+    commands = re.findall(r"^surglavi (push-.*)$", README.read_text(), re.MULTILINE)
+    assert [main(command.split()) for command in commands] == [0, 0]
+    tables, model_block, clips = [block for block in python_blocks() if is_of_the_hub(block)]
+    stranger(f"{tables}\n{model_block}", "surglavi_hf")
+    assert "torch.Size([16, 3, 96, 96])" in stranger(f"{tables}\n{clips}")
 
 
 def test_python_blocks(corpus, tmp_path, monkeypatch, capsys):
@@ -35,7 +59,7 @@ def test_python_blocks(corpus, tmp_path, monkeypatch, capsys):
     for video in range(15, 22):
         write_native("autolaparo", Path("autolaparo"), str(video), some_labels("autolaparo"))
         copy_video("autolaparo", Path("autolaparo"), str(video), Path("video.mp4"))
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = [block for block in python_blocks() if not is_of_the_hub(block)]
     assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
