@@ -40,9 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (OSError, ValueError, VideoDecodeError) as error:
         from .data import printable
-        from .hub import in_one_line
 
-        print(f"surglavi {options.command}: error: {printable(in_one_line(error))}", file=sys.stderr)
+        print(f"surglavi {options.command}: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"surglavi {options.command}: stopped", file=sys.stderr)

@@ -10,7 +10,6 @@ _PARTS = {
     "HubError": "failures",
     "Pushed": "repository",
     "PushedDataset": "dataset_push",
-    "in_one_line": "failures",
     "push_dataset": "dataset_push",
     "push_model": "model_push",
     "render_model_card": "cards",

@@ -76,7 +76,7 @@ def _level_row(level: Level, parts: Sequence[SplitTables]) -> list[str]:
         level.name.lower(),
         f"{rows.num_rows:,}",
         f"{pc.count_distinct(rows['video_id']).as_py():,}",
-        f"{pc.sum(seconds).as_py() / 3600:,.0f}",
+        f"{pc.sum(seconds).as_py() / 3600:,.1f}",
         f"{pc.quantile(seconds, 0.5)[0].as_py():.1f}",
         f"{pc.quantile(words, 0.5)[0].as_py():.0f}",
         "–" if level == max(Level) else f"{linked:.0f} %",

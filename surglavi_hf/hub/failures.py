@@ -62,12 +62,6 @@ def retried(action: Callable[[], Result], what: str) -> Result:
             pause *= 2
 
 
-def in_one_line(error: BaseException) -> str:
-    """Returns what an error says in one line, of huggingface_hub's errors as [`explain`]."""
-    explained = explain(error) if isinstance(error, _OF_THE_HUB) else None
-    return explained or " ".join(str(error).splitlines())
-
-
 def explain(error: BaseException, what: str = "") -> str | None:
     """
     Returns in one line what an error of huggingface_hub means and what to do; None for other errors.
