@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def push_dataset(options: argparse.Namespace) -> int:
+    from .data import printable
     from .hub import push_dataset
 
     done = push_dataset(
@@ -35,6 +36,14 @@ def push_dataset(options: argparse.Namespace) -> int:
         console.print(
             f"{done.newly_taken_down:,} new entries of the takedown list. Earlier commits and tags still have their "
             "rows; where those must go, too, delete the tags and call HfApi().super_squash_history."
+        )
+    if len(done.unknown):
+        entries = ", ".join(done.unknown.entries()[:3])
+        console.print(
+            f"{len(done.unknown):,} entries of {options.takedown} name nothing in this database "
+            f"({printable(entries)}); expected YouTube ids, names of videos, or caption:NUMBER",
+            markup=False,
+            soft_wrap=True,
         )
     return 0
 

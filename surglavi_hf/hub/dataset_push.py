@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..data import find_database
 from .dataset_card import COMPUTED, render_dataset_card
-from .dataset_tables import SHARD_NAME, SplitTables, published_splits, write_shards
+from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, write_shards
 from .embeddings import EMBEDDINGS, Embeddings
 from .guard import check_dataset_files
 from .repository import Content, Pushed, Repository
@@ -23,13 +23,15 @@ class PushedDataset:
         pushed: Where it is.
         rows: Of each config and split.
         takedown: What was left out, earlier entries included.
-        newly_taken_down: Entries that were not on the published list before.
+        newly_taken_down: How many of these were not on the published list before.
+        unknown: Entries of the given list that name nothing in the database.
     """
 
     pushed: Pushed
     rows: dict[tuple[str, str], int]
     takedown: Takedown
     newly_taken_down: int
+    unknown: Takedown
 
 
 def push_dataset(
@@ -73,6 +75,8 @@ def push_dataset(
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
     with tempfile.TemporaryDirectory(prefix="surglavi-") as folder:
         parts = list(_write(Path(data_dir), both, fractions, given, Path(folder)))
+        if not {"all", "videos"} <= {part.config for part in parts}:
+            raise ValueError(f"{data_dir} has no clip-caption pairs to publish; see surglavi check {data_dir}")
         if given is not None and parts[-1].config != EMBEDDINGS:
             raise ValueError(
                 f"none of the {len(given.caption_id):,} embeddings of {embeddings} is of a caption that is published; "
@@ -87,7 +91,7 @@ def push_dataset(
         stale = {name for name in repository.files if SHARD_NAME.fullmatch(name)}
         pushed = repository.push(files, stale, "Push SurgLaVi's tables", tag)
     rows = {(part.config, part.split): len(part.dataset) for part in parts}
-    return PushedDataset(pushed, rows, both, len(both) - len(published))
+    return PushedDataset(pushed, rows, both, len(both) - len(published), unknown_entries(data_dir, asked))
 
 
 def _write(

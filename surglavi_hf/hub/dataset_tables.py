@@ -59,6 +59,16 @@ def published_splits(
                 yield config, str(split), as_dataset(table, dataset.features)
 
 
+def unknown_entries(data_dir: str | os.PathLike, takedown: Takedown) -> Takedown:
+    """Returns what a list has that names nothing in the database in a folder."""
+    known_videos, known_captions = set(), set()
+    for part in load_dataset("surglavi", "videos", data_dir=os.fspath(data_dir)).values():
+        known_videos |= {*part["name"], *part["youtube_id"]}
+    for part in load_dataset("surglavi", "all", data_dir=os.fspath(data_dir)).values():
+        known_captions |= {*part["caption_id"]}
+    return Takedown(takedown.videos - known_videos, takedown.captions - known_captions)
+
+
 def as_dataset(table: pa.Table, features: Features) -> Dataset:
     """Returns a table as a dataset, in memory."""
     table = table.combine_chunks().cast(features.arrow_schema)

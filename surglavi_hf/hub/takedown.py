@@ -55,8 +55,11 @@ class Takedown:
 
     def to_text(self) -> str:
         """Returns the list as it is published; `of_text` reads it."""
-        lines = [*sorted(self.videos), *(f"{_CAPTION}{number}" for number in sorted(self.captions))]
-        return _HEADER + "".join(f"{line}\n" for line in lines)
+        return _HEADER + "".join(f"{entry}\n" for entry in self.entries())
+
+    def entries(self) -> list[str]:
+        """Returns the lines of the list, in order."""
+        return [*sorted(self.videos), *(f"{_CAPTION}{number}" for number in sorted(self.captions))]
 
     def with_copies(self, videos: pa.Table) -> "Takedown":
         """Returns the list with the YouTube ids of videos it has the names of, for their copies; of table `videos`."""

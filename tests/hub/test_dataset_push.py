@@ -254,12 +254,21 @@ def test_wrong_input(corpus, hub_server, capsys, arguments, message):
     assert not hub_server.repositories
 
 
+def test_nothing_is_left_to_push(corpus, hub_server, tmp_path):
+    videos = load_dataset("surglavi", "videos", data_dir=str(corpus), split="train")
+    (tmp_path / "list.txt").write_text("\n".join(videos["name"]))
+    with pytest.raises(ValueError, match="has no clip-caption pairs to publish"):
+        push_dataset(corpus, "me/surglavi", takedown=tmp_path / "list.txt")
+    assert not hub_server.repositories
+
+
 def test_the_command(corpus, hub_server, repository, capsys, tmp_path):
-    (tmp_path / "list.txt").write_text("nobody-has-this\n")
+    (tmp_path / "list.txt").write_text("https://youtu.be/nobody-has\n")
     arguments = ["push-dataset", "--data-dir", str(corpus), "--repo-id", "me/surglavi"]
     assert main([*arguments, "--public", "--tag", "2026.1", "--takedown", str(tmp_path / "list.txt")]) == 0
     printed = capsys.readouterr().out
     assert "/datasets/me/surglavi at 2026.1, commit " in printed and "1 new entries of the takedown list" in printed
+    assert "list.txt name nothing in this database (https://youtu.be/nobody-has); expected YouTube ids" in printed
     assert repository()["visibility"] == "public" and repository()["tags"] == {"2026.1": 1}
     assert main([*arguments, "--public"]) == 0
     assert "nothing had changed" in capsys.readouterr().out
