@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 from safetensors import safe_open
 
-from ..evaluation.report import EvalReport, weights_digest
 from .card_text import table
+
+if TYPE_CHECKING:
+    from ..evaluation.report import EvalReport
 
 EVALUATION_DIR = "evaluation"
 _SURGLAVI = "aleperez24/SurgLaVi"  # on the Hub
@@ -29,7 +31,7 @@ class Results:
         validation: The last line of the log that has measures of validation; empty where there is none.
     """
 
-    reports: dict[str, EvalReport]
+    reports: dict[str, "EvalReport"]
     validation: dict[str, Any]
 
     @classmethod
@@ -42,14 +44,7 @@ class Results:
         """
         evaluation = folder / EVALUATION_DIR
         paths = sorted([*evaluation.glob("*.json"), *evaluation.glob("*/report.json")])
-        reports = {path.relative_to(folder).as_posix(): EvalReport.from_json(path) for path in paths}
-        digest = _weights_digest(folder) if reports else None
-        for name, report in reports.items():
-            if report.model.get("weights_sha256") != digest:
-                raise ValueError(
-                    f"{folder / name} is of other weights ({report.model.get('name')}) than those in {folder}; "
-                    "evaluate this model, or take the report away"
-                )
+        reports = _read_reports(folder, paths) if paths else {}
         log = folder / metrics_name
         lines = list(read_lines(log)) if log.is_file() else []
         measured = [line for line in lines if any(name.startswith("validation/") for name in line)]
@@ -63,6 +58,24 @@ class Results:
             for name, value in self.validation.items()
             if name.startswith("validation/") and isinstance(value, int | float)
         }
+
+
+def _read_reports(folder: Path, paths: list[Path]) -> dict[str, "EvalReport"]:
+    # Evaluation is an extra, which training does without.
+    from ..evaluation.report import EvalReport, weights_digest
+
+    reports = {path.relative_to(folder).as_posix(): EvalReport.from_json(path) for path in paths}
+    with ExitStack() as stack:
+        files = [stack.enter_context(safe_open(path, "pt")) for path in folder.glob("*.safetensors")]
+        file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118  no mapping
+        digest = weights_digest((name, file_of[name].get_tensor(name)) for name in sorted(file_of))
+    for name, report in reports.items():
+        if report.model.get("weights_sha256") != digest:
+            raise ValueError(
+                f"{folder / name} is of other weights ({report.model.get('name')}) than those in {folder}; evaluate "
+                "this model, or take the report away"
+            )
+    return reports
 
 
 def read_lines(path: Path) -> Iterator[dict]:
@@ -148,10 +161,3 @@ def _eval_result(benchmark: str, split: Any, name: str, value: float) -> EvalRes
         metric_value=value,
         dataset_split=str(split) if split is not None else None,
     )
-
-
-def _weights_digest(folder: Path) -> str:
-    with ExitStack() as stack:
-        files = [stack.enter_context(safe_open(path, "pt")) for path in folder.glob("*.safetensors")]
-        file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118  no mapping
-        return weights_digest((name, file_of[name].get_tensor(name)) for name in sorted(file_of))

@@ -61,7 +61,7 @@ def test_files_that_are_refused(write, columns, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no embeddings at .*expected the Parquet file"):
+    with pytest.raises(FileNotFoundError, match=r"no embeddings at .*expected the Parquet file"):
         Embeddings.read(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("no table")
     with pytest.raises(ValueError, match="cannot be read as embeddings"):

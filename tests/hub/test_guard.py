@@ -68,8 +68,10 @@ def test_bytes_in_the_clothes_of_text(parquet, text):
 
 @pytest.mark.parametrize(
     "name",
-    ["a.mp4", "videos/a.mp4", "surglavi.py", "x/../train-00000-of-00001.parquet", "data.arrow", "surglavi_beta.db"]
-    + ["phase/train-00000-of-00001.parquet.mp4", "phase/other-00000-of-00001.parquet"],
+    [
+        *("a.mp4", "videos/a.mp4", "surglavi.py", "x/../train-00000-of-00001.parquet", "data.arrow"),
+        *("surglavi_beta.db", "phase/train-00000-of-00001.parquet.mp4", "phase/other-00000-of-00001.parquet"),
+    ],
 )
 def test_files_that_are_no_tables(name):
     with pytest.raises(ValueError, match="is not pushed: a dataset repository gets tables"):

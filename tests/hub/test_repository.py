@@ -266,9 +266,9 @@ def test_reading(hub_server, push):
 
 
 def test_reading_is_tried_again(hub_server, push):
-    push("one")
+    push("not read yet")  # by any test, and so not in the cache
     hub_server.fail(503, path="/resolve/", method="GET")
-    assert Repository("me/x", "model").read_text("README.md") == "one"
+    assert Repository("me/x", "model").read_text("README.md") == "not read yet"
     assert not hub_server.faults
 
 

@@ -251,7 +251,7 @@ def test_evaluation_pushing_and_trackers_leave_the_losses_as_they_are(
     files = repository["commits"][-1]["files"]
     assert repository["tags"] == {"step-4": len(repository["commits"])}
     assert files["model.safetensors"] == (tmp_path / "full" / "model" / "model.safetensors").read_bytes()
-    assert b"Validation, step 4" in files["README.md"] and b"text_to_video_R@1" in files["README.md"]
+    assert b"Validation while training, step 4" in files["README.md"] and b"text_to_video_R@1" in files["README.md"]
     for path in (tmp_path, dropout_model.parent, stored_corpus):
         assert str(path).encode() not in b"".join(files.values()), "a path of this machine was pushed"
 

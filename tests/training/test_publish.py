@@ -58,4 +58,4 @@ def test_a_card_of_no_steps(tiny, tmp_path):
     empty = tmp_path / "metrics.jsonl"
     empty.write_text("")
     write_model(*tiny, {}, empty, tmp_path / "model")
-    assert "Untrained." in render_model_card(tmp_path / "model")
+    assert "Untrained." in str(render_model_card(tmp_path / "model"))
