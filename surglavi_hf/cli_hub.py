@@ -32,10 +32,12 @@ def push_dataset(options: argparse.Namespace) -> int:
     console = Console()
     console.print(table)
     _show(console, done.pushed)
-    if done.newly_taken_down:
+    if len(done.newly_taken_down):
         console.print(
-            f"{done.newly_taken_down:,} new entries of the takedown list. Earlier commits and tags still have their "
-            "rows; where those must go, too, delete the tags and call HfApi().super_squash_history."
+            f"{len(done.newly_taken_down):,} new entries of the takedown list. Earlier commits and tags still have "
+            "their rows; where those must go, too, delete the tags, then call HfApi().super_squash_history and "
+            "HfApi().permanently_delete_lfs_files.",
+            soft_wrap=True,
         )
     if len(done.unknown):
         entries = ", ".join(done.unknown.entries()[:3])
@@ -51,7 +53,7 @@ def push_dataset(options: argparse.Namespace) -> int:
 def push_model(options: argparse.Namespace) -> int:
     from .hub import push_model
 
-    pushed = push_model(options.folder, options.repo_id, dict(options.eval_result), options.public, options.tag)
+    pushed = push_model(options.folder, options.repo_id, options.eval_result, options.public, options.tag)
     _show(Console(), pushed)
     return 0
 

@@ -50,12 +50,13 @@ def embed_readable(
         ValueError: none can be read.
     """
     description = encoder_of(model, processor).describe()
-    key = store_key(description, *(list(dataset[name]) for name in ("caption_id", "start_time", "end_time")))
     parts.mkdir(parents=True, exist_ok=True)
     rows, embeds = [], []
     for start in tqdm(range(0, len(dataset), _PART), desc="embed clips", unit=f"{_PART} clips"):
         part = dataset.select(range(start, min(start + _PART, len(dataset))))
-        readable, found = _embed_part(model, processor, part, parts / f"{key}-{start:08d}.npz", batch_size)
+        clips = [list(part[name]) for name in ("video_name", "start_time", "end_time")]
+        path = parts / f"{store_key(description, *clips)}.npz"
+        readable, found = _embed_part(model, processor, part, path, batch_size)
         rows += [start + row for row in readable]
         embeds += [found] if readable else []
     if not rows:
@@ -67,24 +68,34 @@ def _embed_part(
     model: Any, processor: Any, part: Dataset, path: Path, batch_size: int
 ) -> tuple[list[int], np.ndarray]:
     """Rows that can be read and their embeddings; from the file where they are there."""
+    rows, embeds = [], []
     if path.is_file():
         with np.load(path, allow_pickle=False) as known:
-            if len(known["rows"]) == len(part):  # what could not be read may have come since
-                return known["rows"].tolist(), known["embeds"]
-    rows = list(range(len(part)))
-    try:
-        embeds = embed_clips(model, processor, part, batch_size).numpy()
-    except (OSError, VideoDecodeError):
-        rows, one_by_one = [], []
-        for row in range(len(part)):
-            try:
-                one_by_one.append(embed_clips(model, processor, part.select([row])).numpy())
-                rows.append(row)
-            except (OSError, VideoDecodeError) as error:
-                logger.warning("a clip is left out: %s", error)
-        embeds = np.concatenate(one_by_one) if rows else np.zeros((0, 1), np.float32)
+            rows, embeds = known["rows"].tolist(), [known["embeds"]] if len(known["rows"]) else []
+    missing = sorted(set(range(len(part))) - set(rows))  # what could not be read may have come since
+    if not missing:
+        return rows, embeds[0]
+    added, found = _embed_rows(model, processor, part, missing, batch_size)
+    order = np.argsort(rows + added)
+    rows = [(rows + added)[place] for place in order]
+    embeds = np.concatenate(embeds + found)[order] if rows else np.zeros((0, 1), np.float32)
     beside = path.with_name(f".{path.name}-unfinished")
     with beside.open("wb") as file:
         np.savez(file, rows=np.array(rows, np.int64), embeds=embeds)
     beside.replace(path)
     return rows, embeds
+
+
+def _embed_rows(
+    model: Any, processor: Any, part: Dataset, rows: list[int], batch_size: int
+) -> tuple[list[int], list[np.ndarray]]:
+    """Where some cannot be read, each half is tried by itself, so that the others stay together."""
+    try:
+        return rows, [embed_clips(model, processor, part.select(rows), batch_size).numpy()]
+    except (OSError, VideoDecodeError) as error:
+        if len(rows) == 1:
+            logger.warning("a clip is left out: %s", error)
+            return [], []
+    half = len(rows) // 2
+    first, second = (_embed_rows(model, processor, part, some, batch_size) for some in (rows[:half], rows[half:]))
+    return first[0] + second[0], first[1] + second[1]

@@ -14,6 +14,7 @@ from huggingface_hub import HfApi, get_token
 from .card_text import Card
 from .cards import COMPUTED
 from .failures import explain
+from .guard import check_model_files
 from .repository import Repository
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class BackgroundPush:
             logger.warning("nobody is logged in to the Hub, so pushing to %s will fail; run hf auth login", repo_id)
         for leftover in self.folder.parent.glob(f".{self.folder.name}-push-*"):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)
+        self._commit: str | None = None  # of the newest state that is there
         self.pushed: str | None = None  # the message of the newest state that is there
         self._waiting: tuple[Path, str] | None = None
         self._changed = threading.Condition()
@@ -83,12 +85,11 @@ class BackgroundPush:
     def _tag(self, tag: str) -> None:
         if tag in (found.name for found in self.api.list_repo_refs(self.repo_id).tags):  # of an earlier run
             self.api.delete_tag(self.repo_id, tag=tag)
-        self.api.create_tag(self.repo_id, tag=tag)
+        self.api.create_tag(self.repo_id, tag=tag, revision=self._commit)
 
     def remedy(self, tag: str) -> str:
         """Returns the command that uploads and tags the folder by hand."""
-        upload = shlex.join(["hf", "upload", "--private", self.repo_id, str(self.folder), "."])
-        return f"{upload} && {shlex.join(['hf', 'repos', 'tag', 'create', self.repo_id, tag])}"
+        return shlex.join(["surglavi", "push-model", str(self.folder), "--repo-id", self.repo_id, "--tag", tag])
 
     def _work(self) -> None:
         self._last_failed = False
@@ -106,11 +107,16 @@ class BackgroundPush:
 
     def _upload(self, state: Path, message: str) -> None:
         repository = Repository(self.repo_id, "model", public=None)
-        files: dict[str, Path | bytes] = {path.name: path for path in state.iterdir()}
+        # Reports of an evaluation lie beside them, and are for surglavi push-model.
+        files: dict[str, Path | bytes] = {
+            path.name: path for path in state.iterdir() if path.is_file() and not path.name.startswith(".")
+        }
         if (state / "README.md").is_file():
             card = Card.parse((state / "README.md").read_text(encoding="utf-8"))
             files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
+        check_model_files(files)
         repository.commit(files, (), message)
+        self._commit = repository.head
 
     def _try(self, action, what: str) -> bool:
         pause = self.first_pause

@@ -29,7 +29,7 @@ class Card:
         """Raises ValueError where the metadata is no YAML mapping."""
         if not content.lstrip("\ufeff").startswith("---"):
             return cls({}, content)
-        card = RepoCard(content)
+        card = RepoCard(content.lstrip("\ufeff"))
         return cls(card.data.to_dict(), card.text)
 
     @classmethod
@@ -51,7 +51,7 @@ class Card:
             computed: Names of metadata that follow from what is pushed.
 
         Raises:
-            ValueError: the metadata of the existing card is no YAML mapping, or one of our marks is missing.
+            ValueError: the metadata of the existing card is no YAML mapping, or our marks are not there once each.
         """
         try:
             theirs = Card.parse(existing or "")
@@ -60,11 +60,13 @@ class Card:
             raise ValueError(
                 f"the README.md on the Hub has metadata that cannot be read ({reason}); mend it"
             ) from error
-        before, begun, rest = theirs.text.partition(BEGIN)
-        if begun and END not in rest:
-            raise ValueError(f"the README.md on the Hub has a mark {BEGIN!r} without {END!r}; put it back")
+        before, _, rest = theirs.text.partition(BEGIN)
         after = rest.partition(END)[2]
-        block = f"{BEGIN}\n\n{self.text.strip()}\n\n{END}"
+        if (theirs.text.count(BEGIN), theirs.text.count(END), before.count(END)) not in ((0, 0, 0), (1, 1, 0)):
+            raise ValueError(
+                f"the README.md on the Hub lost a mark; put back {BEGIN!r} before {END!r}, or delete both"
+            )
+        block = self.text.strip() if BEGIN in self.text else f"{BEGIN}\n\n{self.text.strip()}\n\n{END}"
         kept = {name: value for name, value in theirs.data.items() if name not in computed}
         if isinstance(kept.get("tags"), list):
             kept["tags"] = list(dict.fromkeys([*kept["tags"], *self.data.get("tags", [])]))
@@ -72,8 +74,15 @@ class Card:
         return str(Card(self.data | kept, text))
 
 
+def inline(text: str) -> str:
+    """Returns a text as a part of a line: nothing in it can end the line, a cell of a table or our part of a card."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'").split())
+
+
 def table(rows: list[list[str]]) -> str:
-    """Returns the rows of a Markdown table; nothing in a cell can end it."""
-    return "\n".join(
-        f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in row)} |" for row in rows
-    )
+    """Returns the rows of a Markdown table."""
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

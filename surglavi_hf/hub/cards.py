@@ -2,6 +2,7 @@
 """Model cards, from the files of a model's folder alone."""
 
 import json
+import re
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from huggingface_hub import ModelCardData
 from safetensors import safe_open
 
 from .card_text import Card, table
-from .model_results import Results, eval_results, read_lines, results_markdown
+from .model_results import Results, eval_results, read_lines, results_markdown, weight_files
 
-COMPUTED = ("base_model", "model-index")
+COMPUTED = ("base_model", "license", "model-index")
 TRAINING_NAME, METRICS_NAME, CONVERSION_NAME = "training.json", "metrics.jsonl", "conversion.json"
 
 
@@ -40,7 +41,7 @@ def render_model_card(folder: str | Path, repo_id: str | None = None) -> Card:
             f"{folder} has neither {TRAINING_NAME}, which training writes, nor surglavi convert's {CONVERSION_NAME}, "
             "so a card could not say where the model is from"
         )
-    values = _trained(folder) if is_trained else _read_json(folder / CONVERSION_NAME)
+    values = _trained(folder) if is_trained else _converted(folder)
     results = Results.read(folder, METRICS_NAME)
     values |= {"repo_id": repo_id or folder.name, "results": results_markdown(results)}
     card = Card.render("surglavi_hf.model_card", "trained.md" if is_trained else "released.md", values)
@@ -53,16 +54,19 @@ def render_model_card(folder: str | Path, repo_id: str | None = None) -> Card:
 
 
 def _trained(folder: Path) -> dict[str, Any]:
-    vision = _read_json(folder / "config.json")["vision_config"]
-    settings = _read_json(folder / TRAINING_NAME)
-    last = next(reversed(list(read_lines(folder / METRICS_NAME))), {})
+    vision = read_json(folder / "config.json").get("vision_config")
+    if not isinstance(vision, dict) or not {"num_frames", "image_size", "layout"} <= set(vision):
+        raise ValueError(f"{folder / 'config.json'} is not a SurgCLIP's (vision_config); name the folder of one")
+    settings = read_json(folder / TRAINING_NAME)
+    lines = list(read_lines(folder / METRICS_NAME))
+    last = next((line for line in reversed(lines) if isinstance(line.get("loss"), int | float)), {})
     origins = (settings.get(name) for name in ("model_name_or_path", "vision_encoder", "text_encoder"))
     return {
         "parameters": f"{_count_parameters(folder):,}",
         "num_frames": str(vision["num_frames"]),
         "image_size": str(vision["image_size"]),
         "layout": vision["layout"],
-        "step": str(last.get("step", 0)),
+        "step": str(lines[-1].get("step", 0) if lines else 0),
         "progress": _progress(last),
         "data": _data(settings),
         "settings": table([[name, str(value)] for name, value in settings.items()]),
@@ -70,7 +74,17 @@ def _trained(folder: Path) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _converted(folder: Path) -> dict[str, Any]:
+    origin = read_json(folder / CONVERSION_NAME)
+    for name in ("model", "source", "checked", "sha256", "parameters", "num_frames", "image_size"):
+        if not isinstance(origin.get(name), str) or len(origin[name].splitlines()) > 1:
+            raise ValueError(f"{folder / CONVERSION_NAME} has no {name} in one line; convert the checkpoint again")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", origin["model"], re.ASCII):
+        raise ValueError(f"{folder / CONVERSION_NAME} names the model {origin['model']!r}, expected NAME/REPOSITORY")
+    return {name: str(value).replace("<", "&lt;") for name, value in origin.items()}
+
+
+def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -82,14 +96,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _count_parameters(folder: Path) -> int:
     total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
+    for name in weight_files(folder):
+        with safe_open(folder / name, "pt") as file:
             total += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  no mapping
     return total
 
 
 def _progress(last: dict) -> str:
-    if last.get("loss") is None:
+    if not last:
         return "Untrained."
     return (
         f"Step {last['step']}, epoch {last['epoch']}, loss {last['loss']:.3f}, temperature {last['temperature']:.4f}."
@@ -101,4 +115,4 @@ def _data(settings: dict[str, Any]) -> str:
     which = "captions of all levels" if level in (None, "all") else f"captions of level `{level}`"
     held_out = sum(settings.get(f"{split}_fraction") or 0 for split in ("validation", "test"))
     rest = f" {held_out:.0%} of the videos were held out, chosen by a hash of their YouTube id." if held_out else ""
-    return f"The training split of SurgLaVi, {which}.{rest}"
+    return f"The training split of a database in SurgLaVi's format, {which}.{rest}"

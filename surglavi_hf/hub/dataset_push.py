@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..data import find_database
 from .dataset_card import COMPUTED, render_dataset_card
-from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, write_shards
+from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, with_copies, write_shards
 from .embeddings import EMBEDDINGS, Embeddings
 from .guard import check_dataset_files
 from .repository import Content, Pushed, Repository
@@ -23,14 +23,14 @@ class PushedDataset:
         pushed: Where it is.
         rows: Of each config and split.
         takedown: What was left out, earlier entries included.
-        newly_taken_down: How many of these were not on the published list before.
+        newly_taken_down: What earlier commits have rows of, since it was not on the published list before.
         unknown: Entries of the given list that name nothing in the database.
     """
 
     pushed: Pushed
     rows: dict[tuple[str, str], int]
     takedown: Takedown
-    newly_taken_down: int
+    newly_taken_down: Takedown
     unknown: Takedown
 
 
@@ -64,14 +64,15 @@ def push_dataset(
     Raises:
         FileNotFoundError: the database or a named file is not there.
         ValueError: something is out of range, or would publish what must not be.
-        HubError: the Hub cannot be reached or refuses. The repository is unchanged then.
+        HubError: the Hub cannot be reached or refuses. Files, commits and tags are unchanged then; where only the tag
+            or the visibility failed, after the commit, it says so.
     """
     given = Embeddings.read(embeddings) if embeddings is not None else None
-    asked = Takedown.of_text(Path(takedown).read_text(encoding="utf-8") if takedown is not None else "")
+    asked = Takedown.read(takedown) if takedown is not None else Takedown()
     find_database(data_dir)  # before the Hub is asked anything
     repository = Repository(repo_id, "dataset", public)
     published = Takedown.of_text(repository.read_text(TAKEDOWN_NAME) or "")
-    both = asked | published
+    both = with_copies(data_dir, asked | published)
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
     with tempfile.TemporaryDirectory(prefix="surglavi-") as folder:
         parts = list(_write(Path(data_dir), both, fractions, given, Path(folder)))
@@ -88,10 +89,11 @@ def push_dataset(
         if len(both):
             files[TAKEDOWN_NAME] = both.to_text().encode()
         check_dataset_files(files)
-        stale = {name for name in repository.files if SHARD_NAME.fullmatch(name)}
-        pushed = repository.push(files, stale, "Push SurgLaVi's tables", tag)
+        earlier = {name for name in repository.files if SHARD_NAME.fullmatch(name)}
+        pushed = repository.push(files, earlier, "Push SurgLaVi's tables", tag)
     rows = {(part.config, part.split): len(part.dataset) for part in parts}
-    return PushedDataset(pushed, rows, both, len(both) - len(published), unknown_entries(data_dir, asked))
+    newly = (both - published) if earlier else Takedown()
+    return PushedDataset(pushed, rows, both, newly, unknown_entries(data_dir, asked))
 
 
 def _write(

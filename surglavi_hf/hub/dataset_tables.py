@@ -13,10 +13,13 @@ from datasets import Dataset, DatasetInfo, Features, load_dataset
 from datasets.table import InMemoryTable
 
 from ..data import CONFIGS
+from .embeddings import EMBEDDINGS
 from .takedown import Takedown
 
 MAX_SHARD_BYTES = 500_000_000  # of Arrow, less as Parquet
-SHARD_NAME = re.compile(r"[a-z]+/(train|validation|test)-\d{5}-of-\d{5}\.parquet", re.ASCII)
+SHARD_NAME = re.compile(
+    rf"({'|'.join((*CONFIGS, EMBEDDINGS))})/(train|validation|test)-\d{{5}}-of-\d{{5}}\.parquet", re.ASCII
+)
 # Of this machine: where a clip is read from, and where a transcription lies.
 _LOCAL = ("clip", "file")
 
@@ -48,15 +51,19 @@ def published_splits(
         takedown: What is left out.
         fractions: `validation_fraction` and `test_fraction` of [`SurgLaViConfig`].
     """
-    videos = load_dataset("surglavi", "videos", data_dir=os.fspath(data_dir))
-    for part in videos.values():
-        takedown = takedown.with_copies(part.data.table)
     for config in CONFIGS:
         for split, dataset in load_dataset("surglavi", config, data_dir=os.fspath(data_dir), **fractions).items():
             dataset = dataset.remove_columns([name for name in _LOCAL if name in dataset.features])
             table = takedown.applied_to(dataset.data.table)
             if table.num_rows:
                 yield config, str(split), as_dataset(table, dataset.features)
+
+
+def with_copies(data_dir: str | os.PathLike, takedown: Takedown) -> Takedown:
+    """Returns a list with the YouTube ids of the videos that it has the names of, by the database in a folder."""
+    for part in load_dataset("surglavi", "videos", data_dir=os.fspath(data_dir)).values():
+        takedown = takedown.with_copies(part.data.table)
+    return takedown
 
 
 def unknown_entries(data_dir: str | os.PathLike, takedown: Takedown) -> Takedown:
@@ -76,7 +83,10 @@ def as_dataset(table: pa.Table, features: Features) -> Dataset:
 
 
 def write_shards(config: str, split: str, dataset: Dataset, folder: Path) -> SplitTables:
-    """Writes the rows of a split below a folder, as datasets names them. The same rows give the same bytes."""
+    """
+    Writes the rows of a split below a folder, as datasets names them. By one version of pyarrow, the same rows give
+    the same bytes.
+    """
     num_shards = max(1, math.ceil(dataset.data.nbytes / MAX_SHARD_BYTES))
     files = {}
     (folder / config).mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 """Clip embeddings that are published beside the captions."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Embeddings:
     Args:
         caption_id: `(num_rows,)` int64, each once.
         embedding: `(num_rows, dimension)` float16.
-        model_id: Of the model that made them, on the Hub.
+        model_id: Of the model that made them: on the Hub, or the name of its folder.
         model_revision: Its commit, or a digest of its weights.
     """
 
@@ -61,7 +62,7 @@ class Embeddings:
             raise ValueError(
                 f"{path} cannot be read as embeddings ({' '.join(str(error).split())}); {_EXPECTED}"
             ) from error
-        if any(len(names) != 1 or not isinstance(names[0], str) or not names[0].strip() for names in models):
+        if any(len(names) != 1 or not re.fullmatch(r"[\w./@+-][\w./@+ -]{0,199}", names[0] or "") for names in models):
             raise ValueError(
                 f"{path} is of the models {models[0]} at {models[1]}; expected one model and one revision"
             )

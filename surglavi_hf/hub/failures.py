@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -55,9 +56,12 @@ def retried(action: Callable[[], Result], what: str) -> Result:
         except Exception as error:
             reason = explain(error, what)
             if number == TRIES or not _may_pass(error):
-                raise HubError(reason or f"{what}: {type(error).__name__}: {_first_line(error)}") from error
+                raise HubError(
+                    reason or f"{what}: {type(error).__name__}: {_first_line(error)}; run it again"
+                ) from error
             wait = min(_asked_pause(error) or pause, LONGEST_PAUSE)
-            logger.warning("%s; try %d of %d follows in %.0f s", reason, number + 1, TRIES, wait)
+            short = (reason or f"{what}: {_first_line(error)}").partition(";")[0]
+            logger.warning("%s; try %d of %d follows in %.0f s", short, number + 1, TRIES, wait)
             time.sleep(wait)
             pause *= 2
 
@@ -74,7 +78,7 @@ def explain(error: BaseException, what: str = "") -> str | None:
     if found is None:
         return None
     about = f"{what}: " if what else ""
-    hub = constants.ENDPOINT
+    hub = endpoint()
     if isinstance(found, OfflineModeIsEnabled):
         return f"{about}offline mode is on; unset HF_HUB_OFFLINE to reach {hub}"
     if isinstance(found, LocalTokenNotFoundError):
@@ -89,6 +93,12 @@ def explain(error: BaseException, what: str = "") -> str | None:
     return f"{about}{_meaning(found, status, said.lower(), hub, what)} (the Hub says: {said})"
 
 
+def endpoint() -> str:
+    """Returns where the Hub is, without a password that HF_ENDPOINT may have."""
+    parts = urlsplit(constants.ENDPOINT)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _meaning(error: HfHubHTTPError, status: int, said: str, hub: str, what: str) -> str:
     if isinstance(error, GatedRepoError):
         if "awaiting" in said:
@@ -100,7 +110,9 @@ def _meaning(error: HfHubHTTPError, status: int, said: str, hub: str, what: str)
         return "it has no such revision; name one of its branches, tags or commits"
     if isinstance(error, EntryNotFoundError):
         return "it has no such file; check the name and the revision"
-    if status in (402, 413, 507) or any(words in said for words in _QUOTA_WORDS):
+    if status == 413:
+        return "what is sent is too large for it, or for a proxy on the way; reach it without that proxy"
+    if status in (402, 507) or any(words in said for words in _QUOTA_WORDS):
         return "the storage quota is used up; delete what is not needed there, or enlarge the quota"
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
         return "the login is not valid; run hf auth login, or set HF_TOKEN to a valid token"
@@ -129,7 +141,10 @@ def _may_pass(error: BaseException) -> bool:
     found = next(_hub_errors(error), None)
     if isinstance(found, HfHubHTTPError):
         return found.response.status_code in _PASSING
-    return isinstance(found, HTTPError)  # of the connection
+    # Of the connection; hf_xet, which uploads where it is installed, raises RuntimeError for whatever breaks.
+    return isinstance(found, HTTPError) or (
+        found is None and type(error) in (RuntimeError, ConnectionError, TimeoutError)
+    )
 
 
 def _asked_pause(error: BaseException) -> float | None:

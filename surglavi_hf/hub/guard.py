@@ -17,7 +17,8 @@ from .takedown import TAKEDOWN_NAME
 _DATASET_TEXTS = ("README.md", TAKEDOWN_NAME)
 _PLAIN = (pa.int64(), pa.float64(), pa.string(), pa.bool_())
 _FEATURES = {"Value", "ClassLabel", "List"}
-_LONG_TEXT = 100_000  # characters; a longer one with fewer than one space in a hundred is no language
+_NO_LANGUAGE = r"\S{1000}"  # no word is that long; encoded bytes are
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
 _MODEL_NAME = re.compile(
     r"(evaluation/([\w.-]+/)?|\.eval_results/)?[\w.-]+\.(json|jsonl|md|py|safetensors|txt|yaml)", re.ASCII
 )
@@ -61,6 +62,8 @@ def _check_text(name: str, content: Content) -> None:
         raise ValueError(f"{name} is not pushed: it is no UTF-8 text ({error.reason})") from error
     if "\0" in text:
         raise ValueError(f"{name} is not pushed: it is no text, it has zero bytes")
+    if _TOKEN.search(text):
+        raise ValueError(f"{name} is not pushed: it has what looks like a token of the Hub; take it out")
 
 
 def _check_parquet(name: str, path: Path) -> None:
@@ -95,8 +98,5 @@ def _is_embedding(name: str, column: pa.DataType) -> bool:
 def _check_cells(where: str, texts: pa.Array) -> None:
     if pc.any(pc.match_substring(texts, "\0")).as_py():
         raise ValueError(f"{where} is not pushed: a text has zero bytes, so it is none")
-    for text in texts.filter(pc.greater(pc.utf8_length(texts), _LONG_TEXT)).to_pylist():
-        if text.count(" ") < len(text) / 100:
-            raise ValueError(
-                f"{where} is not pushed: a text of {len(text):,} characters without spaces is no language"
-            )
+    if pc.any(pc.match_substring_regex(texts, _NO_LANGUAGE)).as_py():
+        raise ValueError(f"{where} is not pushed: a text has 1,000 characters without a space, so it is no language")

@@ -1,31 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model's folder to a model repository."""
 
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from transformers.dynamic_module_utils import get_relative_import_files
 
-from .cards import COMPUTED, METRICS_NAME, render_model_card
+from .cards import COMPUTED, METRICS_NAME, read_json, render_model_card
 from .guard import check_model_files
-from .model_results import Results, eval_result_files
+from .model_results import Results, eval_result_files, weight_files
 from .repository import Content, Pushed, Repository
 
 _CARD_NAME = "README.md"
-_INDEX_NAME = "model.safetensors.index.json"
 _NEEDED = ("config.json", "processor_config.json", "tokenizer.json")
 # What an earlier push may have left; other files there are other people's.
-_OURS = re.compile(r"model[\w.-]*\.safetensors(\.index\.json)?|(evaluation|\.eval_results)/.+", re.ASCII)
+_OURS = re.compile(
+    r"model[\w.-]*\.safetensors(\.index\.json)?|evaluation/([\w.-]+/)?[\w.-]+\.json|\.eval_results/surglavi_hf--.+",
+    re.ASCII,
+)
 
 
 def push_model(
     folder: str | os.PathLike,
     repo_id: str,
-    eval_results: Mapping[str, str] | None = None,
+    eval_results: Sequence[tuple[str, str]] = (),
     public: bool = False,
     tag: str | None = None,
 ) -> Pushed:
@@ -37,20 +38,22 @@ def push_model(
     Args:
         folder: As training (`model/`) or `surglavi convert` wrote it, with reports in its folder `evaluation`.
         repo_id: `NAME/REPOSITORY`, made where it is absent.
-        eval_results: Registered benchmarks that measures count for, `{"BENCHMARK:MEASURE": "NAME/REPOSITORY:TASK"}`.
+        eval_results: Registered benchmarks that measures count for, `("BENCHMARK:MEASURE", "NAME/REPOSITORY:TASK")`
+            each. Those of an earlier push go where they are not given.
         public: Whether everybody may see the repository.
         tag: Version of the commit; by default the next of v1, v2, ….
 
     Raises:
         FileNotFoundError: the folder lacks a part of a model.
         ValueError: it has a file that is none, a weight file is damaged, or a report is of other weights.
-        HubError: the Hub cannot be reached or refuses. The repository is unchanged then.
+        HubError: the Hub cannot be reached or refuses. Files, commits and tags are unchanged then; where only the tag
+            or the visibility failed, after the commit, it says so.
     """
     folder = Path(folder)
     files: dict[str, Content] = _model_files(folder)
     results = Results.read(folder, METRICS_NAME)
     files |= {name: folder / name for name in results.reports}
-    files |= eval_result_files(results, eval_results or {})
+    files |= eval_result_files(results, eval_results)
     card = render_model_card(folder, repo_id)
     repository = Repository(repo_id, "model", public)
     files[_CARD_NAME] = card.merged_into(repository.read_text(_CARD_NAME), COMPUTED).encode()
@@ -73,8 +76,8 @@ def _model_files(folder: Path) -> dict[str, Content]:
             or (path.is_dir() and path.name in ("evaluation", "__pycache__"))
         ):
             continue
-        if not path.is_file():
-            raise ValueError(f"{path} is no part of a model; move it out of {folder}")
+        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path} is no part of a model, or a link to elsewhere; move it out of {folder}")
         files[path.name] = path
     _check_weights(folder, files)
     _check_code(folder)
@@ -82,9 +85,7 @@ def _model_files(folder: Path) -> dict[str, Content]:
 
 
 def _check_weights(folder: Path, files: Mapping[str, Content]) -> None:
-    expected = {"model.safetensors"}
-    if _INDEX_NAME in files:
-        expected = set(json.loads((folder / _INDEX_NAME).read_text())["weight_map"].values())
+    expected = set(weight_files(folder))
     if missing := sorted(expected - set(files)):
         raise FileNotFoundError(f"{folder} has no {', '.join(missing)}; write the model again")
     for name in expected:
@@ -99,8 +100,8 @@ def _check_code(folder: Path) -> None:
     """Whoever loads the model without surglavi_hf needs the code that its configs name."""
     named = set()
     for name in ("config.json", "processor_config.json"):
-        auto_map = json.loads((folder / name).read_text(encoding="utf-8")).get("auto_map")
-        if not auto_map:
+        auto_map = read_json(folder / name).get("auto_map")
+        if not isinstance(auto_map, dict) or not auto_map:
             raise ValueError(f"{folder / name} names no code (auto_map); write it with save_pretrained of surglavi_hf")
         named |= {f"{entry.split('.')[0]}.py" for entry in auto_map.values() if isinstance(entry, str)}
     for name in sorted(named):

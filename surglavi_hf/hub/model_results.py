@@ -2,8 +2,9 @@
 """What was measured of a model, for its card: reports of its folder, and what training logged."""
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 from safetensors import safe_open
 
-from .card_text import table
+from .card_text import inline, table
 
 if TYPE_CHECKING:
     from ..evaluation.report import EvalReport
 
 EVALUATION_DIR = "evaluation"
+INDEX_NAME = "model.safetensors.index.json"
 _SURGLAVI = "aleperez24/SurgLaVi"  # on the Hub
 _METRIC_TYPES = {"accuracy": "accuracy", "macro_f1": "f1"}
 
@@ -56,7 +58,7 @@ class Results:
         return {
             name.removeprefix("validation/"): value
             for name, value in self.validation.items()
-            if name.startswith("validation/") and isinstance(value, int | float)
+            if name.startswith("validation/") and name != "validation/unreadable" and _is_number(value)
         }
 
 
@@ -66,7 +68,7 @@ def _read_reports(folder: Path, paths: list[Path]) -> dict[str, "EvalReport"]:
 
     reports = {path.relative_to(folder).as_posix(): EvalReport.from_json(path) for path in paths}
     with ExitStack() as stack:
-        files = [stack.enter_context(safe_open(path, "pt")) for path in folder.glob("*.safetensors")]
+        files = [stack.enter_context(safe_open(folder / name, "pt")) for name in weight_files(folder)]
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118  no mapping
         digest = weights_digest((name, file_of[name].get_tensor(name)) for name in sorted(file_of))
     for name, report in reports.items():
@@ -75,16 +77,34 @@ def _read_reports(folder: Path, paths: list[Path]) -> dict[str, "EvalReport"]:
                 f"{folder / name} is of other weights ({report.model.get('name')}) than those in {folder}; evaluate "
                 "this model, or take the report away"
             )
+    measured = [(report.benchmark, report.protocol.get("split")) for report in reports.values()]
+    if twice := [pair for pair in measured if measured.count(pair) > 1]:
+        raise ValueError(
+            f"{folder / EVALUATION_DIR} has two reports of {twice[0][0]}, split {twice[0][1]}; take one away"
+        )
     return reports
 
 
 def read_lines(path: Path) -> Iterator[dict]:
     """Yields the objects of a file of JSON lines; skips what a full disk or a kill left half written."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
+            found = json.loads(line)
         except ValueError:
             continue
+        if isinstance(found, dict):
+            yield found
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Returns the names of the files with the weights, whether they are there or not."""
+    index = folder / INDEX_NAME
+    if not index.is_file():
+        return ["model.safetensors"]
+    try:
+        return sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{index} is no index of weights ({error}); write the model again") from error
 
 
 def results_markdown(results: Results) -> str:
@@ -92,8 +112,8 @@ def results_markdown(results: Results) -> str:
     parts = []
     for name, report in results.reports.items():
         choices = ", ".join(f"{key} {value}" for key, value in report.protocol.items() if value is not None)
-        rows = [[key, f"{value:.4g}"] for key, value in report.metrics.items() if value is not None]
-        heading = f"### {report.benchmark}\n\nProtocol: {choices}. The whole report: [`{name}`]({name})."
+        rows = [[key, f"{value:.4g}"] for key, value in report.metrics.items() if _is_number(value)]
+        heading = f"### {inline(report.benchmark)}\n\nProtocol: {inline(choices)}. Whole report: [`{name}`]({name})."
         parts.append(f"{heading}\n\n| measure | value |\n|---|---|\n{table(rows)}\n")
     if results.validation_measures:
         rows = [[name, f"{value:.4g}"] for name, value in results.validation_measures.items()]
@@ -108,28 +128,28 @@ def eval_results(results: Results) -> list[EvalResult]:
     for report in results.reports.values():
         split = report.protocol.get("split")
         for name, value in report.metrics.items():
-            if value is not None:
+            if _is_number(value):
                 found.append(_eval_result(report.benchmark, split, name, value))
     for name, value in results.validation_measures.items():
         found.append(_eval_result("surglavi", "validation", name, value))
     return [result for result in found if "chance" not in result.metric_name]  # which is no result of the model
 
 
-def eval_result_files(results: Results, ids: Mapping[str, str]) -> dict[str, bytes]:
+def eval_result_files(results: Results, pairs: Iterable[tuple[str, str]]) -> dict[str, bytes]:
     """
     Returns files of `.eval_results/`, which the Hub shows at a registered benchmark.
 
     Args:
         results: What was measured.
-        ids: `{"BENCHMARK:MEASURE": "NAME/REPOSITORY:TASK"}`, for example
-            `{"autolaparo:accuracy_all_frames": "me/autolaparo:phases"}`.
+        pairs: `("BENCHMARK:MEASURE", "NAME/REPOSITORY:TASK")`, for example
+            `("autolaparo:accuracy_all_frames", "me/autolaparo:phases")`.
 
     Raises:
         ValueError: an id is of another form, or no report has that measure.
     """
     reports = {report.benchmark: report for report in results.reports.values()}
     entries: dict[str, list[EvalResultEntry]] = {}
-    for measured, registered in ids.items():
+    for measured, registered in pairs:
         benchmark, _, measure = measured.partition(":")
         match = re.fullmatch(r"([\w.-]+/[\w.-]+):([\w.-]+)", registered, re.ASCII)
         if not match:
@@ -143,11 +163,15 @@ def eval_result_files(results: Results, ids: Mapping[str, str]) -> dict[str, byt
         entry = EvalResultEntry(match[1], match[2], value, notes=f"{measured}, surglavi_hf")
         entries.setdefault(match[1], []).append(entry)
     return {
-        f".eval_results/{dataset_id.replace('/', '--')}.yaml": yaml.safe_dump(
+        f".eval_results/surglavi_hf--{dataset_id.replace('/', '--')}.yaml": yaml.safe_dump(
             eval_result_entries_to_yaml(found), sort_keys=False
         ).encode()
         for dataset_id, found in entries.items()
     }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _eval_result(benchmark: str, split: Any, name: str, value: float) -> EvalResult:

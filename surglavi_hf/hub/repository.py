@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import validate_repo_id
 
-from .failures import HubError, retried
+from .failures import HubError, endpoint, retried
 
 Content = Path | bytes
+
+_TAG = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}(?<!\.)(?<!\.lock)", re.ASCII)
+_TAG_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Repository:
         except HFValidationError as error:
             raise ValueError(f"repository {repo_id!r}: {error}") from error
         self.repo_id, self.repo_type, self.public = repo_id, repo_type, public
-        self.url = f"{constants.ENDPOINT}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}{repo_id}"
+        self.url = f"{endpoint()}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}{repo_id}"
         if constants.HF_HUB_OFFLINE:
             raise HubError(f"{repo_id}: offline mode is on; unset HF_HUB_OFFLINE to push")
         if get_token() is None:
@@ -75,14 +78,19 @@ class Repository:
         return set(self._files)
 
     def read_text(self, path: str) -> str | None:
-        """Returns a text file of it; None where there is none."""
+        """Returns a text file of it; None where there is none. Raises ValueError where it is not UTF-8."""
         if path not in self._files:
             return None
         local = retried(
             lambda: self._api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=self.head),
             self.repo_id,
         )
-        return Path(local).read_text(encoding="utf-8", errors="replace")
+        try:
+            return Path(local).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path} of {self.repo_id} is no UTF-8 text ({error.reason}); mend it on the Hub"
+            ) from error
 
     def push(self, files: Mapping[str, Content], remove: Collection[str], message: str, tag: str | None) -> Pushed:
         """
@@ -96,18 +104,27 @@ class Repository:
             tag: By default the next of v1, v2, …, unless the commit has one of these.
 
         Raises:
-            HubError: it failed, and nothing changed; or `tag` is another commit.
+            ValueError: `tag` is no name for a tag.
+            HubError: `tag` is another commit, or it failed. Nothing changed then, unless the message says that the tag
+                or the visibility alone is missing.
         """
+        if tag is not None and (not _TAG.fullmatch(tag) or ".." in tag or tag in ("main", "HEAD")):
+            raise ValueError(
+                f"tag {tag!r}, expected letters, digits, dots, dashes and underscores, for example 2026.1"
+            )
         tags = self._tags()
         if tag in tags and (self._changes(files, remove) or tags[tag] != self.head):
             raise HubError(f"{self.repo_id}: tag {tag} is another commit already, and a version does not move")
         changed = self.commit(files, remove, message)
-        tag = tag or self._version(tags)
-        if tags.get(tag) != self.head:
-            retried(lambda: self._tag(tag), self.repo_id)
-        if self.public and self.private:
-            retried(self._publish, self.repo_id)
-        return Pushed(self.url, self.head, tag, tuple(sorted(changed)))
+        try:
+            version = self._tag_head(tag, tags)
+            if self.public and self.private:
+                retried(self._publish, self.repo_id)
+        except HubError as error:
+            raise HubError(
+                f"{error}; commit {self.head[:8]} is there, run it again for its tag and visibility"
+            ) from error
+        return Pushed(self.url, self.head, version, tuple(sorted(changed)))
 
     def commit(self, files: Mapping[str, Content], remove: Collection[str], message: str) -> set[str]:
         """Adds and removes files in one commit, unless nothing would change; returns what did. As [`push`]."""
@@ -171,8 +188,26 @@ class Repository:
         ours = [name for name in versions if tags[name] == self.head]
         return max(ours, key=versions.get) if ours else f"v{max(versions.values(), default=0) + 1}"
 
-    def _tag(self, tag: str) -> None:
-        self._api.create_tag(self.repo_id, tag=tag, revision=self.head, repo_type=self.repo_type, exist_ok=True)
+    def _tag_head(self, tag: str | None, tags: Mapping[str, str]) -> str:
+        """Returns the tag that the head has in the end: `tag`, or a version. Others may make tags at the same time."""
+        for _ in range(_TAG_TRIES):
+            name = tag or self._version(tags)
+            if tags.get(name) == self.head or retried(lambda name=name: self._create_tag(name), self.repo_id):
+                return name
+            tags = self._tags()
+        if tags.get(name) == self.head:
+            return name
+        raise HubError(f"{self.repo_id}: tag {name} was made for another commit at the same time")
+
+    def _create_tag(self, name: str) -> bool:
+        """Returns whether there was no such tag."""
+        try:
+            self._api.create_tag(self.repo_id, tag=name, revision=self.head, repo_type=self.repo_type)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 409:
+                raise
+            return False
+        return True
 
 
 def _is_same(there: RepoSibling | None, content: Content) -> bool:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must not be published."""
 
+import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +13,7 @@ import pyarrow.compute as pc
 TAKEDOWN_NAME = "takedown.txt"
 _HEADER = (
     "# Taken down: YouTube ids or names of videos, and captions as caption:NUMBER, one a line.\n"
-    "# Nothing of them is in this dataset; remove them from copies, too.\n"
+    "# Nothing of these videos and no row of these captions is in this dataset; remove them from copies, too.\n"
 )
 _CAPTION = "caption:"
 
@@ -33,19 +36,34 @@ class Takedown:
         `#` do not count.
 
         Raises:
-            ValueError: no number follows `caption:`.
+            ValueError: no number follows `caption:`, or a line is an address or has a remark.
         """
         videos, captions = set(), set()
         for line in (line.strip() for line in text.removeprefix("\ufeff").splitlines()):
             if not line or line.startswith("#"):
                 continue
+            if "://" in line or " #" in line:
+                raise ValueError(
+                    f"takedown list: {line!r}, expected a YouTube id or name alone; remarks have own lines"
+                )
             if not line.startswith(_CAPTION):
                 videos.add(line)
-            elif not line.removeprefix(_CAPTION).strip().isdecimal():
+            elif not re.fullmatch(r"\d{1,18}", line.removeprefix(_CAPTION).strip(), re.ASCII):
                 raise ValueError(f"takedown list: {line!r}, expected a caption's number, as in caption:123")
             else:
                 captions.add(int(line.removeprefix(_CAPTION)))
         return cls(frozenset(videos), frozenset(captions))
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "Takedown":
+        """Reads a file, as `of_text`; raises FileNotFoundError where there is none, ValueError where it is no text."""
+        try:
+            return cls.of_text(Path(path).read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"takedown list {path} is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+
+    def __sub__(self, other: "Takedown") -> "Takedown":
+        return Takedown(self.videos - other.videos, self.captions - other.captions)
 
     def __or__(self, other: "Takedown") -> "Takedown":
         return Takedown(self.videos | other.videos, self.captions | other.captions)

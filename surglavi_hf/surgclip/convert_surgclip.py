@@ -119,7 +119,7 @@ def _origin(checkpoint_path: Path, model: SurgCLIPModel, revision: str | None) -
     return {
         "model": HUB_MODEL,
         "source": f"`{checkpoint_path.name}`" + (f" of {HUB_MODEL} at commit `{revision}`" if revision else ""),
-        "checked": "" if revision else f"\nIt was a local file; whether it is that of {HUB_MODEL} was not checked.",
+        "checked": "" if revision else f"It was a local file; whether it is that of {HUB_MODEL} was not checked.",
         "sha256": digest.hexdigest(),
         "parameters": f"{model.num_parameters():,}",
         "num_frames": str(config.num_frames),

@@ -157,6 +157,8 @@ class TrainingConfig:
                 raise ValueError(f"{name}={getattr(self, name)!r}, expected one of {', '.join(choices)}")
         if self.hub_model_id is not None:
             validate_repo_id(self.hub_model_id)
+            if "/" not in self.hub_model_id:
+                raise ValueError(f"hub_model_id={self.hub_model_id!r}, expected NAME/REPOSITORY, such as me/surgclip")
 
     def _check_ranges(self) -> None:
         positive = ("num_train_epochs", "per_device_train_batch_size", "learning_rate", "max_grad_norm")

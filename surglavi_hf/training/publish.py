@@ -46,4 +46,5 @@ def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, fo
 
 def _public(value: Any) -> Any:
     """A setting as strangers may read it: of a folder of this machine the name alone."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_dir() else value
+    is_path = isinstance(value, str) and (value.startswith(("/", "~", ".", "\\")) or Path(value).exists())
+    return Path(value).name if is_path else value

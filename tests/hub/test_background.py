@@ -83,7 +83,7 @@ def test_a_hub_that_is_down_never_raises(hub_server, folder, caplog):
         push.push("Step 1")
         assert not push.finish("step-1")
     assert "try 5 of 5" in caplog.text and "hf_test" not in caplog.text
-    command = f"hf upload --private me/x {folder} . && hf repos tag create me/x step-1"
+    command = f"surglavi push-model {folder} --repo-id me/x --tag step-1"
     assert push.remedy("step-1") == command
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
@@ -120,3 +120,22 @@ def test_the_words_of_others_in_the_card_stay(hub_server, folder):
             )
             write(folder, "second")
     assert b"second README.md" in files["README.md"] and files["README.md"].endswith(b"Their words.\n")
+
+
+def test_reports_and_hidden_files_beside_the_model_stay_here(hub_server, folder):
+    (folder / "evaluation").mkdir()
+    (folder / "evaluation" / "report.json").write_text("{}")
+    (folder / ".notes").write_text("mine")
+    push = BackgroundPush("me/x", folder, first_pause=0.01)
+    push.push("Step 1")
+    assert push.finish("step-1")
+    files = hub_server.repositories["me/x"]["commits"][0]["files"]
+    assert set(files) == {".gitattributes", "README.md", "model.safetensors"}
+
+
+def test_what_is_no_part_of_a_model_is_not_pushed(hub_server, folder, caplog):
+    (folder / "optimizer.bin").write_bytes(b"x")
+    push = BackgroundPush("me/x", folder, first_pause=0.001)
+    push.push("Step 1")
+    assert not push.finish("step-1") and "optimizer.bin is not pushed" in caplog.text
+    assert "me/x" not in hub_server.repositories

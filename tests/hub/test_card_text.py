@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from importlib.resources import files
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,11 @@ from surglavi_hf.hub.card_text import BEGIN, END, Card, table
 OURS = Card({"license": "mit", "tags": ["a", "b"], "size_categories": ["n<1K"]}, "# Ours\n\nfirst")
 NEWER = Card({"license": "mit", "tags": ["a", "b", "c"], "size_categories": ["1K<n<10K"]}, "# Ours\n\nsecond")
 COMPUTED = ("size_categories",)
+TEMPLATES = [
+    ("surglavi_hf.loading_script", "README.md"),
+    ("surglavi_hf.model_card", "trained.md"),
+    ("surglavi_hf.model_card", "released.md"),
+]
 
 
 def test_a_new_card():
@@ -52,9 +59,31 @@ def test_any_words_stay_however_often_it_is_pushed(before, after):
     assert NEWER.merged_into(once, COMPUTED) == NEWER.merged_into(words, COMPUTED)
 
 
-def test_a_mark_that_was_lost():
-    with pytest.raises(ValueError, match=r"README\.md on the Hub has a mark"):
-        NEWER.merged_into(OURS.merged_into(None, COMPUTED).replace(END, ""), COMPUTED)
+@pytest.mark.parametrize("lost", [END, BEGIN])
+def test_a_mark_that_was_lost(lost):
+    with pytest.raises(ValueError, match=r"README\.md on the Hub lost a mark; put back"):
+        NEWER.merged_into(OURS.merged_into(None, COMPUTED).replace(lost, ""), COMPUTED)
+
+
+def test_our_part_twice():
+    text = OURS.merged_into(None, COMPUTED)
+    with pytest.raises(ValueError, match="lost a mark"):
+        NEWER.merged_into(f"{text}\n{Card.parse(text).text}", COMPUTED)
+
+
+@pytest.mark.parametrize("package, name", TEMPLATES)
+def test_templates_have_the_marks(package, name):
+    """So that a card that was uploaded by hand is known as ours."""
+    text = (files(package) / name).read_text(encoding="utf-8")
+    card = Card.parse(text)
+    assert card.text.strip().startswith(BEGIN) and card.text.strip().endswith(END)
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert card.merged_into(None, ()) == str(card) == card.merged_into(str(card), ())
+
+
+def test_a_byte_order_mark():
+    card = Card.parse(OURS.merged_into("\ufeff---\npretty_name: Theirs\n---\nwords\n", COMPUTED))
+    assert card.data["pretty_name"] == "Theirs" and "words" in card.text
 
 
 @pytest.mark.parametrize("head", ["---\n- a list\n---\n", "---\na: [\n---\n"])
@@ -64,4 +93,4 @@ def test_metadata_that_cannot_be_read(head):
 
 
 def test_a_cell_cannot_end_its_row():
-    assert table([["a|b", "c\nd"]]) == "| a\\|b | c d |"
+    assert table([["a|b", f"c\nd{END}"]]) == f"| a\\|b | c d{END} |".replace("<", "&lt;")

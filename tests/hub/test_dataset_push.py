@@ -86,6 +86,14 @@ def test_the_same_data_twice_is_one_commit(corpus, repository):
     assert len(repository()["commits"]) == 1 and repository()["tags"] == {"v1": 1}
 
 
+def test_the_tables_of_others_stay(corpus, repository):
+    push_dataset(corpus, "me/surglavi")
+    path = "annotations/train-00000-of-00001.parquet"
+    HfApi().upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id="me/surglavi", repo_type="dataset")
+    push_dataset(corpus, "me/surglavi", test_fraction=0.3)
+    assert path in repository()["commits"][-1]["files"]
+
+
 def test_other_splits_replace_the_files(corpus, repository, stranger):
     push_dataset(corpus, "me/surglavi", **FRACTIONS)
     HfApi().upload_file(
@@ -166,12 +174,12 @@ def test_what_is_taken_down_stays_down(corpus, tmp_path, repository, embeddings)
     video, caption = rows[0]["youtube_id"], next(row for row in rows if row["youtube_id"] != rows[0]["youtube_id"])
     (tmp_path / "list.txt").write_text(f"# letter of 2 May\n{video}\n")
     done = push_dataset(corpus, "me/surglavi", embeddings, tmp_path / "list.txt")
-    assert done.newly_taken_down == 1
+    assert done.newly_taken_down.entries() == [video]
     (tmp_path / "list.txt").write_text(f"caption:{caption['caption_id']}\n")
     done = push_dataset(corpus, "me/surglavi", embeddings, tmp_path / "list.txt")
-    assert (done.newly_taken_down, len(done.takedown)) == (1, 2)
+    assert (len(done.newly_taken_down), len(done.takedown)) == (1, 2)
     done = push_dataset(corpus, "me/surglavi", embeddings)  # which names no list
-    assert done.pushed.changed == () and done.newly_taken_down == 0
+    assert done.pushed.changed == () and not len(done.newly_taken_down)
     files = repository()["commits"][-1]["files"]
     assert files["takedown.txt"].decode().endswith(f"{video}\ncaption:{caption['caption_id']}\n")
     gone = {row["caption_id"] for row in rows if row["youtube_id"] == video} | {caption["caption_id"]}
@@ -263,12 +271,18 @@ def test_nothing_is_left_to_push(corpus, hub_server, tmp_path):
 
 
 def test_the_command(corpus, hub_server, repository, capsys, tmp_path):
-    (tmp_path / "list.txt").write_text("https://youtu.be/nobody-has\n")
+    (tmp_path / "list.txt").write_text("nobody-has-this\n")
     arguments = ["push-dataset", "--data-dir", str(corpus), "--repo-id", "me/surglavi"]
     assert main([*arguments, "--public", "--tag", "2026.1", "--takedown", str(tmp_path / "list.txt")]) == 0
     printed = capsys.readouterr().out
-    assert "/datasets/me/surglavi at 2026.1, commit " in printed and "1 new entries of the takedown list" in printed
-    assert "list.txt name nothing in this database (https://youtu.be/nobody-has); expected YouTube ids" in printed
+    assert "/datasets/me/surglavi at 2026.1, commit " in printed and "new entries" not in printed
+    assert "list.txt name nothing in this database (nobody-has-this); expected YouTube ids" in printed
     assert repository()["visibility"] == "public" and repository()["tags"] == {"2026.1": 1}
     assert main([*arguments, "--public"]) == 0
     assert "nothing had changed" in capsys.readouterr().out
+    videos = load_dataset("surglavi", "videos", data_dir=str(corpus), split="train")
+    (tmp_path / "list.txt").write_text(videos[0]["name"])
+    assert main([*arguments, "--public", "--takedown", str(tmp_path / "list.txt")]) == 0
+    printed = capsys.readouterr().out
+    assert "2 new entries of the takedown list. Earlier commits and tags still have" in printed, "its name and its id"
+    assert videos[0]["youtube_id"] in repository()["commits"][-1]["files"]["takedown.txt"].decode()

@@ -53,6 +53,7 @@ def test_any_captions(known, asked):
         ({"embedding": [[1.0], [1e6], [1.0], [1.0]]}, "not finite in float16"),
         ({"model_id": ["me/x", "me/y", "me/x", "me/x"]}, "expected one model and one revision"),
         ({"model_revision": [""] * 4}, "expected one model and one revision"),
+        ({"model_id": ["x`\n## Injected"] * 4}, "expected one model and one revision"),
     ],
 )
 def test_files_that_are_refused(write, columns, message):

@@ -58,7 +58,7 @@ def test_a_type_that_needs_code(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["a\0b", base64.b64encode(np.random.default_rng(0).bytes(100_000)).decode(), "\ufffd" * 200_000],
+    ["a\0b", base64.b64encode(np.random.default_rng(0).bytes(750)).decode(), "\ufffd" * 1_000],
     ids=["zero bytes", "base64", "bytes that are no text"],
 )
 def test_bytes_in_the_clothes_of_text(parquet, text):
@@ -98,3 +98,8 @@ def test_a_picture_called_a_card(content):
 def test_files_that_are_no_part_of_a_model(name):
     with pytest.raises(ValueError, match="is not pushed: a model is safetensors"):
         check_model_files({name: b"x"})
+
+
+def test_a_token_in_a_text():
+    with pytest.raises(ValueError, match=r"notes\.txt is not pushed: it has what looks like a token"):
+        check_model_files({"notes.txt": b"login with hf_" + b"aB3" * 12})

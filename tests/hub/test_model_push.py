@@ -23,6 +23,7 @@ from surglavi_hf.training.start import new_tiny_model
 
 from ..surgclip.test_remote_code import ABSENT
 
+MINE = ".eval_results/surglavi_hf--me--bench.yaml"
 LOAD = """
 import json, torch
 from transformers import AutoModel, AutoProcessor
@@ -137,12 +138,15 @@ def test_the_card_comes_from_the_files_alone(trained, repository, tmp_path):
 
 
 def test_registered_benchmarks(trained, repository):
-    push_model(trained, "me/surgclip", {"surglavi_phase_retrieval:text_to_video_R@1": "me/bench:phase"})
-    (entry,) = yaml.safe_load(repository()["commits"][-1]["files"][".eval_results/me--bench.yaml"])
+    measure = "surglavi_phase_retrieval:text_to_video_R@1"
+    push_model(trained, "me/surgclip", [(measure, "me/bench:phase"), (measure, "you/bench:phase")])
+    files = repository()["commits"][-1]["files"]
+    assert {name for name in files if name.startswith(".eval")} == {MINE, MINE.replace("me--", "you--")}
+    (entry,) = yaml.safe_load(files[MINE])
     report = EvalReport.from_json(trained / "evaluation" / "phase.json")
     assert entry["dataset"] == {"id": "me/bench", "task_id": "phase"}
     assert entry["value"] == report.metrics["text_to_video_R@1"]
-    assert ".eval_results/me--bench.yaml" in push_model(trained, "me/surgclip").changed, "it was not asked for again"
+    assert MINE in push_model(trained, "me/surgclip").changed, "it was not asked for again"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_registered_benchmarks(trained, repository):
 )
 def test_registered_benchmarks_that_are_none(trained, hub_server, measured, registered, message):
     with pytest.raises(ValueError, match=message):
-        push_model(trained, "me/surgclip", {measured: registered})
+        push_model(trained, "me/surgclip", [(measured, registered)])
     assert not hub_server.repositories
 
 
@@ -182,6 +186,45 @@ def test_a_part_that_is_missing(folder, hub_server, name):
     with pytest.raises(FileNotFoundError, match=name.replace(".", r"\.")):
         push_model(folder, "me/surgclip")
     assert not hub_server.repositories
+
+
+def test_links_out_of_the_folder(folder, hub_server, tmp_path):
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "notes.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(ValueError, match=r"notes\.txt is no part of a model, or a link to elsewhere"):
+        push_model(folder, "me/surgclip")
+    assert not hub_server.repositories
+
+
+def test_two_reports_of_one_benchmark(folder, hub_server):
+    shutil.copy(folder / "evaluation" / "phase.json", folder / "evaluation" / "again.json")
+    with pytest.raises(ValueError, match="has two reports of surglavi_phase_retrieval"):
+        push_model(folder, "me/surgclip")
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "{}", '{"vision_config": 3}'])
+def test_a_config_that_is_none(folder, hub_server, content):
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.json"):
+        push_model(folder, "me/surgclip")
+
+
+def test_a_conversion_that_says_nothing(released_folder, hub_server, tmp_path):
+    shutil.copytree(released_folder, tmp_path / "released")
+    for content in ({}, {"model": "a\nlicense: mit"}):
+        (tmp_path / "released" / "conversion.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"conversion\.json has no model in one line"):
+            push_model(tmp_path / "released", "me/surgclip")
+
+
+def test_a_log_with_anything_in_it(folder, hub_server, repository):
+    lines = ['{"step": 4, "epoch": 1, "loss": 1.5, "temperature": 0.07}', "3", '"x"', "{"]
+    lines += ['{"step": 5, "epoch": 1, "loss": null, "validation/unreadable": 2, "validation/x": NaN}']
+    (folder / "metrics.jsonl").write_text("\n".join(lines))
+    push_model(folder, "me/surgclip")
+    card = ModelCard(repository()["commits"][-1]["files"]["README.md"].decode())
+    assert "trained for 5 steps" in card.text and "Step 4, epoch 1, loss 1.500" in card.text
+    assert {result.dataset_name for result in card.data.eval_results} == {"surglavi_phase_retrieval"}
 
 
 def test_code_that_is_missing(folder, hub_server):
@@ -225,24 +268,24 @@ def test_damaged_weights(folder, hub_server):
 
 def test_weights_of_an_earlier_push_go_and_others_files_stay(folder, repository):
     push_model(folder, "me/surgclip")
-    api = HfApi()
-    for path in ("model-00001-of-00002.safetensors", "evaluation/old.json", "notes.md", "figures/a.png"):
+    api, theirs = HfApi(), ("notes.md", "figures/a.png", "evaluation/notes.md", ".eval_results/cais--hle.yaml")
+    for path in ("model-00001-of-00002.safetensors", "evaluation/old.json", *theirs):
         api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id="me/surgclip")
     push_model(folder, "me/surgclip")
     files = set(repository()["commits"][-1]["files"])
-    assert {"notes.md", "figures/a.png"} <= files
+    assert set(theirs) <= files
     assert not {"model-00001-of-00002.safetensors", "evaluation/old.json"} & files
 
 
 def test_words_in_the_card_stay(folder, repository):
     push_model(folder, "me/surgclip")
     text = repository()["commits"][-1]["files"]["README.md"].decode().replace(BEGIN, f"Our words.\n\n{BEGIN}")
-    text = text.replace("license: cc-by-nc-sa-4.0", "license: other")
+    text = text.replace("library_name: transformers", "library_name: transformers\nthumbnail: a.png")
     HfApi().upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/surgclip")
     (folder / "evaluation" / "phase.json").unlink()
     push_model(folder, "me/surgclip")
     card = ModelCard(repository()["commits"][-1]["files"]["README.md"].decode())
-    assert "Our words." in card.text and card.data.license == "other"
+    assert "Our words." in card.text and card.data["thumbnail"] == "a.png"
     assert {result.dataset_name for result in card.data.eval_results} == {"surglavi"}, "results are what was measured"
 
 
@@ -272,7 +315,7 @@ def test_the_command(folder, hub_server, repository, capsys):
     assert main([*arguments, "--eval-result", measured]) == 0
     printed = capsys.readouterr().out
     assert f"{hub_server.url}/me/surgclip at 1.0, commit " in printed
-    assert ".eval_results/me--bench.yaml" in repository()["commits"][-1]["files"]
+    assert MINE in repository()["commits"][-1]["files"]
     assert main(["push-model", str(folder.parent), "--repo-id", "me/surgclip"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("surglavi push-model: error: ") and "has no config.json" in error

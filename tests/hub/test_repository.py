@@ -70,7 +70,7 @@ def test_a_version_of_ones_own_name(hub_server, push):
 
 def test_a_tag_that_is_missing_is_made_by_the_next_push(hub_server, push):
     hub_server.fail(403, path="/tag/")
-    with pytest.raises(HubError, match="may not write there"):
+    with pytest.raises(HubError, match=r"may not write there.*commit [0-9a-f]{8} is there, run it again for its tag"):
         push("one")
     assert state(hub_server) == (1, {}, "private")
     assert push("one").tag == "v1"
@@ -140,7 +140,7 @@ def test_a_connection_that_breaks(hub_server, push, path, when):
         ),
         ({"status": 403, "message": "Private repository storage limit reached"}, "storage quota is used up"),
         ({"status": 402, "message": "Payment required"}, "storage quota is used up"),
-        ({"status": 413}, "storage quota is used up"),
+        ({"status": 413}, "too large for it, or for a proxy"),
         (
             {"status": 403, "message": "Accept the Terms of Service first"},
             "its terms are not accepted; accept them on",
@@ -210,6 +210,54 @@ def test_two_at_once_make_one_repository(hub_server, push):
         thread.join()
     done = [result for result in results if not isinstance(result, HubError)]
     assert done and state(hub_server)[0] == len(done)
+
+
+def test_a_version_that_somebody_else_made_meanwhile(hub_server, push, monkeypatch):
+    push("one")
+    original = Repository.commit
+
+    def commit(self, *arguments):
+        changed = original(self, *arguments)
+        HfApi().create_tag("me/x", tag="v2", revision="v1")
+        return changed
+
+    monkeypatch.setattr(Repository, "commit", commit)
+    assert push("two").tag == "v3"
+    assert state(hub_server)[1] == {"v1": 1, "v2": 1, "v3": 2}
+
+
+@pytest.mark.parametrize("tag", ["", "bad tag", "a..b", "main", "-x", "a/b", "x.lock", "é"])
+def test_a_tag_that_is_none(hub_server, push, tag):
+    with pytest.raises(ValueError, match="expected letters, digits, dots"):
+        push("one", tag=tag)
+    assert not hub_server.repositories
+
+
+def test_an_upload_that_breaks_off_by_another_way(hub_server, push, monkeypatch):
+    """hf_xet, which is off here, raises RuntimeError."""
+    original, tries = HfApi.create_commit, []
+
+    def create_commit(*arguments, **options):
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("Data processing error: CAS service error")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(HfApi, "create_commit", create_commit)
+    assert push("one").tag == "v1" and len(tries) == 2
+
+
+def test_a_password_in_the_endpoint_is_not_shown(hub_server, push, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://alice:s3cret@127.0.0.1:1")
+    with pytest.raises(HubError, match=r"http://127\.0\.0\.1:1 cannot be reached") as caught:
+        push("one")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_text_that_is_none(hub_server):
+    hub_server.add("me/x", {"README.md": b"\xff\xfe"}, "private")
+    with pytest.raises(ValueError, match=r"README\.md of me/x is no UTF-8 text"):
+        Repository("me/x", "model").read_text("README.md")
 
 
 def test_nobody_is_logged_in(hub_server, push, monkeypatch):

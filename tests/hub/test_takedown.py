@@ -15,10 +15,22 @@ def test_what_a_list_may_have():
     assert len(takedown) == 4
 
 
-@pytest.mark.parametrize("line", ["caption:", "caption:x", "caption:-1", "caption:1.5"])
+@pytest.mark.parametrize("line", ["caption:", "caption:x", "caption:-1", "caption:1.5", "caption:" + "9" * 23])
 def test_a_caption_without_its_number(line):
     with pytest.raises(ValueError, match="expected a caption's number, as in caption:123"):
         Takedown.of_text(line)
+
+
+@pytest.mark.parametrize("line", ["https://youtu.be/dQw4w9WgXcQ", "dQw4w9WgXcQ  # letter of Dr. Doe"])
+def test_what_is_no_id_is_not_published(line):
+    with pytest.raises(ValueError, match="expected a YouTube id or name alone"):
+        Takedown.of_text(line)
+
+
+def test_a_list_that_is_no_text(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"takedown list .*list\.txt is no UTF-8 text"):
+        Takedown.read(tmp_path / "list.txt")
 
 
 @given(ENTRIES, st.sets(st.integers(0, 10**6)))
