@@ -74,11 +74,6 @@ class Card:
         return str(Card(self.data | kept, text))
 
 
-def inline(text: str) -> str:
-    """Returns a text as a part of a line: nothing in it can end the line, a cell of a table or our part of a card."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'").split())
-
-
 def table(rows: list[list[str]]) -> str:
     """Returns the rows of a Markdown table."""
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)

@@ -16,7 +16,7 @@ from .dataset_tables import SplitTables
 from .embeddings import EMBEDDINGS, Embeddings
 from .takedown import TAKEDOWN_NAME, Takedown
 
-COMPUTED = ("configs", "dataset_info", "size_categories")
+COMPUTED = ("configs", "dataset_info", "license", "size_categories")
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 
 

@@ -54,13 +54,12 @@ def retried(action: Callable[[], Result], what: str) -> Result:
         except HubError:
             raise
         except Exception as error:
-            reason = explain(error, what)
-            if number == TRIES or not _may_pass(error):
-                raise HubError(
-                    reason or f"{what}: {type(error).__name__}: {_first_line(error)}; run it again"
-                ) from error
+            may_pass = _may_pass(error)
+            reason = explain(error, what) or f"{what}: {_one_line(str(error))}{'; run it again' if may_pass else ''}"
+            if number == TRIES or not may_pass:
+                raise HubError(reason) from error
             wait = min(_asked_pause(error) or pause, LONGEST_PAUSE)
-            short = (reason or f"{what}: {_first_line(error)}").partition(";")[0]
+            short = reason.partition(";")[0]
             logger.warning("%s; try %d of %d follows in %.0f s", short, number + 1, TRIES, wait)
             time.sleep(wait)
             pause *= 2
@@ -90,7 +89,7 @@ def explain(error: BaseException, what: str = "") -> str | None:
         )
     status = found.response.status_code
     said = f"{status}, {_one_line(found.server_message)}" if found.server_message else str(status)
-    return f"{about}{_meaning(found, status, said.lower(), hub, what)} (the Hub says: {said})"
+    return f"{about}{_meaning(found, status, said.lower(), hub)} (the Hub says: {said})"
 
 
 def endpoint() -> str:
@@ -99,7 +98,7 @@ def endpoint() -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _meaning(error: HfHubHTTPError, status: int, said: str, hub: str, what: str) -> str:
+def _meaning(error: HfHubHTTPError, status: int, said: str, hub: str) -> str:
     if isinstance(error, GatedRepoError):
         if "awaiting" in said:
             return "access was asked for and its owners have not answered yet; wait for their answer"

@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 from safetensors import safe_open
 
-from .card_text import inline, table
+from .card_text import table
 
 if TYPE_CHECKING:
     from ..evaluation.report import EvalReport
@@ -111,10 +111,13 @@ def results_markdown(results: Results) -> str:
     """Returns the section on results, with a table for each report; nothing where nothing was measured."""
     parts = []
     for name, report in results.reports.items():
-        choices = ", ".join(f"{key} {value}" for key, value in report.protocol.items() if value is not None)
         rows = [[key, f"{value:.4g}"] for key, value in report.metrics.items() if _is_number(value)]
-        heading = f"### {inline(report.benchmark)}\n\nProtocol: {inline(choices)}. Whole report: [`{name}`]({name})."
-        parts.append(f"{heading}\n\n| measure | value |\n|---|---|\n{table(rows)}\n")
+        choices = [[key, str(value)] for key, value in report.protocol.items() if value is not None]
+        parts += [
+            f"### {_heading(report.benchmark)}\n\n| measure | value |\n|---|---|\n{table(rows)}\n",
+            f"<details><summary>Protocol; the whole report is {name}</summary>\n",
+            f"| choice | value |\n|---|---|\n{table(choices)}\n\n</details>\n",
+        ]
     if results.validation_measures:
         rows = [[name, f"{value:.4g}"] for name, value in results.validation_measures.items()]
         heading = f"### Validation while training, step {results.validation.get('step')}"
@@ -168,6 +171,10 @@ def eval_result_files(results: Results, pairs: Iterable[tuple[str, str]]) -> dic
         ).encode()
         for dataset_id, found in entries.items()
     }
+
+
+def _heading(text: str) -> str:
+    return " ".join(text.replace("<", "&lt;").split())
 
 
 def _is_number(value: Any) -> bool:

@@ -49,6 +49,6 @@ def test_what_cannot_pass_is_tried_once():
         tries.append(1)
         raise ValueError("wrong")
 
-    with pytest.raises(HubError, match="me/x: ValueError: wrong"):
+    with pytest.raises(HubError, match=r"me/x: wrong$"):
         retried(action, "me/x")
     assert len(tries) == 1

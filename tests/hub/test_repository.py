@@ -233,6 +233,14 @@ def test_a_tag_that_is_none(hub_server, push, tag):
     assert not hub_server.repositories
 
 
+def test_a_card_that_the_hub_does_not_take(hub_server):
+    card = b"---\nlicense: no-such-licence\n---\nwords"
+    with pytest.raises(HubError, match=r"me/x: .*license") as caught:
+        Repository("me/x", "model").push({"README.md": card}, (), "Push", None)
+    assert "\n" not in str(caught.value) and "run it again" not in str(caught.value)
+    assert state(hub_server)[0] == 0
+
+
 def test_an_upload_that_breaks_off_by_another_way(hub_server, push, monkeypatch):
     """hf_xet, which is off here, raises RuntimeError."""
     original, tries = HfApi.create_commit, []
