@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
@@ -221,11 +222,16 @@ def _is_same(there: RepoSibling | None, content: Content) -> bool:
 
 
 def _digest(algorithm: str, content: Content, header: bytes = b"") -> str:
-    digest = hashlib.new(algorithm, header)
     if isinstance(content, bytes):
-        digest.update(content)
-    else:
-        with content.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return hashlib.new(algorithm, header + content).hexdigest()
+    status = content.stat()
+    return _file_digest(algorithm, content, header, (status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)  # weights are gigabytes, and asked for at each try
+def _file_digest(algorithm: str, path: Path, header: bytes, state: tuple[int, int]) -> str:
+    digest = hashlib.new(algorithm, header)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()
