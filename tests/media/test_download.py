@@ -49,6 +49,8 @@ def start(library, web, arguments=()):
     script = library.root.parent / "run.py"
     script.write_text(
         f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job inherits as ignored
 from surglavi_hf.media import *
 from surglavi_hf.media import DownloadOptions, download_videos, plan_downloads
 sources = [VideoSource(f"video{{n}}", None, f"{web.address}/{{n}}.mp4", 2.9) for n in range(30)]

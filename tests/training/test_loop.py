@@ -259,13 +259,14 @@ def test_evaluation_pushing_and_trackers_leave_the_losses_as_they_are(
 def test_a_hub_that_is_down_does_not_stop_training(stored_corpus, tmp_path, hub_server, monkeypatch, caplog):
     hub_server.close()
     monkeypatch.setattr(BackgroundPush.__init__, "__defaults__", (0.001,))
+    monkeypatch.setattr("surglavi_hf.hub.failures.FIRST_PAUSE", 0.001)
     config = TrainingConfig(
         *(str(stored_corpus), str(tmp_path / "run")),
         **{"max_steps": 2, "per_device_train_batch_size": 8, "save_steps": 1},
         **{"push_to_hub": True, "hub_model_id": "me/x"},
     )
     assert train(config).is_dir()
-    remedy = f"hf upload --private me/x {tmp_path / 'run' / 'model'} . && hf repos tag create me/x step-2"
+    remedy = f"surglavi push-model {tmp_path / 'run' / 'model'} --repo-id me/x --tag step-2"
     assert f"finish with: {remedy}" in caplog.text
 
 
