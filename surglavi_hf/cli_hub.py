@@ -62,4 +62,6 @@ def _show(console: Console, pushed: "Pushed") -> None:
     what = (
         f"{len(pushed.changed)} files changed" if pushed.changed else "nothing had changed, so there is no new commit"
     )
-    console.print(f"{pushed.url} at {pushed.tag}, commit {pushed.commit[:8]}: {what}", markup=False, soft_wrap=True)
+    seen = "public" if pushed.public else "private"
+    where = f"{pushed.url} ({seen}) at {pushed.tag}, commit {pushed.commit[:8]}"
+    console.print(f"{where}: {what}", markup=False, soft_wrap=True)

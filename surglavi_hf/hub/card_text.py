@@ -76,8 +76,9 @@ class Card:
 
 def table(rows: list[list[str]]) -> str:
     """Returns the rows of a Markdown table."""
-    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+    return "\n".join(f"| {' | '.join(map(inline, row))} |" for row in rows)
 
 
-def _cell(text: str) -> str:
+def inline(text: str) -> str:
+    """Returns a text for one line of a card: nothing in it can end the line, a cell or our part of the card."""
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

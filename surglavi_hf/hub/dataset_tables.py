@@ -68,12 +68,14 @@ def with_copies(data_dir: str | os.PathLike, takedown: Takedown) -> Takedown:
 
 def unknown_entries(data_dir: str | os.PathLike, takedown: Takedown) -> Takedown:
     """Returns what a list has that names nothing in the database in a folder."""
-    known_videos, known_captions = set(), set()
-    for part in load_dataset("surglavi", "videos", data_dir=os.fspath(data_dir)).values():
-        known_videos |= {*part["name"], *part["youtube_id"]}
-    for part in load_dataset("surglavi", "all", data_dir=os.fspath(data_dir)).values():
-        known_captions |= {*part["caption_id"]}
-    return Takedown(takedown.videos - known_videos, takedown.captions - known_captions)
+    videos, captions = takedown.videos, takedown.captions
+    if videos:
+        for part in load_dataset("surglavi", "videos", data_dir=os.fspath(data_dir)).values():
+            videos -= {*part["name"], *part["youtube_id"]}
+    if captions:
+        for part in load_dataset("surglavi", "all", data_dir=os.fspath(data_dir)).values():
+            captions -= {*part["caption_id"]}
+    return Takedown(videos, captions)
 
 
 def as_dataset(table: pa.Table, features: Features) -> Dataset:

@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 from safetensors import safe_open
 
-from .card_text import table
+from .card_text import inline, table
 
 if TYPE_CHECKING:
     from ..evaluation.report import EvalReport
@@ -114,7 +114,7 @@ def results_markdown(results: Results) -> str:
         rows = [[key, f"{value:.4g}"] for key, value in report.metrics.items() if _is_number(value)]
         choices = [[key, str(value)] for key, value in report.protocol.items() if value is not None]
         parts += [
-            f"### {_heading(report.benchmark)}\n\n| measure | value |\n|---|---|\n{table(rows)}\n",
+            f"### {inline(report.benchmark)}\n\n| measure | value |\n|---|---|\n{table(rows)}\n",
             f"<details><summary>Protocol; the whole report is {name}</summary>\n",
             f"| choice | value |\n|---|---|\n{table(choices)}\n\n</details>\n",
         ]
@@ -171,10 +171,6 @@ def eval_result_files(results: Results, pairs: Iterable[tuple[str, str]]) -> dic
         ).encode()
         for dataset_id, found in entries.items()
     }
-
-
-def _heading(text: str) -> str:
-    return " ".join(text.replace("<", "&lt;").split())
 
 
 def _is_number(value: Any) -> bool:

@@ -28,12 +28,14 @@ class Pushed:
         url: Of the repository.
         commit: Which holds what was pushed.
         tag: Of the commit.
+        public: Whether everybody may see it.
         changed: Files that were added, changed or removed; none where all was there already.
     """
 
     url: str
     commit: str
     tag: str
+    public: bool
     changed: tuple[str, ...]
 
 
@@ -121,11 +123,12 @@ class Repository:
             version = self._tag_head(tag, tags)
             if self.public and self.private:
                 retried(self._publish, self.repo_id)
+                self.private = False
         except HubError as error:
             raise HubError(
                 f"{error}; commit {self.head[:8]} is there, run it again for its tag and visibility"
             ) from error
-        return Pushed(self.url, self.head, version, tuple(sorted(changed)))
+        return Pushed(self.url, self.head, version, not self.private, tuple(sorted(changed)))
 
     def commit(self, files: Mapping[str, Content], remove: Collection[str], message: str) -> set[str]:
         """Adds and removes files in one commit, unless nothing would change; returns what did. As [`push`]."""

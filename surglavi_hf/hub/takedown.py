@@ -61,6 +61,8 @@ class Takedown:
             return cls.of_text(Path(path).read_text(encoding="utf-8"))
         except UnicodeDecodeError as error:
             raise ValueError(f"takedown list {path} is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+        except ValueError as error:
+            raise ValueError(f"{path}, {error}") from error
 
     def __sub__(self, other: "Takedown") -> "Takedown":
         return Takedown(self.videos - other.videos, self.captions - other.captions)

@@ -275,7 +275,7 @@ def test_the_command(corpus, hub_server, repository, capsys, tmp_path):
     arguments = ["push-dataset", "--data-dir", str(corpus), "--repo-id", "me/surglavi"]
     assert main([*arguments, "--public", "--tag", "2026.1", "--takedown", str(tmp_path / "list.txt")]) == 0
     printed = capsys.readouterr().out
-    assert "/datasets/me/surglavi at 2026.1, commit " in printed and "new entries" not in printed
+    assert "/datasets/me/surglavi (public) at 2026.1, commit " in printed and "new entries" not in printed
     assert "list.txt name nothing in this database (nobody-has-this); expected YouTube ids" in printed
     assert repository()["visibility"] == "public" and repository()["tags"] == {"2026.1": 1}
     assert main([*arguments, "--public"]) == 0

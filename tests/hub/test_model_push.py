@@ -314,7 +314,7 @@ def test_the_command(folder, hub_server, repository, capsys):
     measured = "surglavi_phase_retrieval:text_to_video_R@1=me/bench:phase"
     assert main([*arguments, "--eval-result", measured]) == 0
     printed = capsys.readouterr().out
-    assert f"{hub_server.url}/me/surgclip at 1.0, commit " in printed
+    assert f"{hub_server.url}/me/surgclip (private) at 1.0, commit " in printed
     assert MINE in repository()["commits"][-1]["files"]
     assert main(["push-model", str(folder.parent), "--repo-id", "me/surgclip"]) == 1
     error = capsys.readouterr().err

@@ -78,8 +78,8 @@ def test_a_tag_that_is_missing_is_made_by_the_next_push(hub_server, push):
 
 
 def test_who_may_see_it(hub_server, push):
-    push("one")
-    push("one", public=True)
+    assert not push("one").public
+    assert push("one", public=True).public
     assert state(hub_server)[2] == "public"
     with pytest.raises(HubError, match=r"me/x is public, .*; add --public"):
         push("two")

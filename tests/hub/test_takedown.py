@@ -31,6 +31,9 @@ def test_a_list_that_is_no_text(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"takedown list .*list\.txt is no UTF-8 text"):
         Takedown.read(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("caption:x")
+    with pytest.raises(ValueError, match=r"list\.txt, takedown list: 'caption:x', expected"):
+        Takedown.read(tmp_path / "list.txt")
 
 
 @given(ENTRIES, st.sets(st.integers(0, 10**6)))
