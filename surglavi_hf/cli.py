@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 1
     except (OSError, ValueError, VideoDecodeError) as error:
-        from .data import printable
+        from .files import printable
 
         print(f"surglavi {options.command}: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
         return 1

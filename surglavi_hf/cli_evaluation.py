@@ -15,7 +15,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from .evaluation.pictures import draw_confusion_matrix, draw_ribbons
     from .evaluation.processes import Processes
     from .evaluation.published import UNKNOWN_AVERAGE, comparison, published_zero_shot, report_markdown
-    from .evaluation.report import write_text
+    from .files import write_text
 
     benchmark = load_benchmark(
         options.benchmark,
@@ -63,7 +63,7 @@ def probe(options: argparse.Namespace) -> int:
     from .evaluation.pictures import draw_linear_probe
     from .evaluation.processes import Processes
     from .evaluation.published import published_linear_probe, report_markdown
-    from .evaluation.report import write_text
+    from .files import write_text
 
     settings = Probe(
         options.features, options.classifier, tuple(options.percents), tuple(options.shots), options.seeds
@@ -108,7 +108,7 @@ def retrieval(options: argparse.Namespace) -> int:
     from .data import Level
     from .evaluation import retrieval
     from .evaluation.published import report_markdown
-    from .evaluation.report import write_text
+    from .files import write_text
 
     model, processor = _load_surgclip(options)
     folder = Path(options.output)
@@ -128,10 +128,11 @@ def retrieval(options: argparse.Namespace) -> int:
 
 
 def search(options: argparse.Namespace) -> int:
-    from .data import VideoDecodeError, printable
+    from .data import VideoDecodeError
     from .evaluation import build_search_index, search
     from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
     from .evaluation.search import has_index, index_selection
+    from .files import printable
 
     if not options.text.strip() or options.top < 1:
         raise ValueError(f"TEXT {options.text!r}, --top {options.top}: expected words and a whole number >= 1")

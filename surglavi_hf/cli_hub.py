@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def push_dataset(options: argparse.Namespace) -> int:
-    from .data import printable
+    from .files import printable
     from .hub import push_dataset
 
     done = push_dataset(

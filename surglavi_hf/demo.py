@@ -20,6 +20,7 @@ from .demo_corpus import PHASE_CAPTION, STEP_CAPTION, TASK_CAPTIONS, TEST_FRACTI
 from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TISSUES
 from .evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot_clips
 from .evaluation.pictures import draw_predictions
+from .files import write_text
 from .media import FrameStoreOptions, VideoLibrary, build_frame_stores
 from .training import TrainingConfig, train
 
@@ -81,9 +82,7 @@ def run_demo(output: str | Path, seed: int = 0) -> dict:
     summary = summarize(reports)
     summary["seed"] = seed
     summary["seconds"] = round(time.perf_counter() - started, 1)
-    beside = output / ".summary.json-unfinished"
-    beside.write_text(json.dumps(summary, indent=2) + "\n")
-    beside.replace(output / "summary.json")
+    write_text(output / "summary.json", json.dumps(summary, indent=2) + "\n")
     _print_summary(summary, output)
     return summary
 

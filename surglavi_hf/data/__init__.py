@@ -28,7 +28,6 @@ _PARTS = {
     "show_download": "display_videos",
     "show_estimate": "display_videos",
     "show_frames": "display_videos",
-    "printable": "display",
     "show_check": "display",
     "show_tree": "display",
 }

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from ..files import printable
 from .check import DatabaseCheck
 from .database import Level
 from .tree import CaptionNode
@@ -58,8 +59,3 @@ def _clock(seconds: float) -> str:
 def _value(value: Any) -> str:
     shown = ascii(value) if isinstance(value, bytes) else repr(value)
     return shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 1]}…"
-
-
-def printable(text: str) -> str:
-    """Returns a text without control characters, which a terminal would obey."""
-    return "".join(character if character.isprintable() else "�" for character in text)

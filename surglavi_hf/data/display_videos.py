@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..files import printable
 from .acquire import DatabaseVideos, DownloadEstimate
-from .display import printable
 
 if TYPE_CHECKING:
     from ..media import Adoption, DownloadSummary, FrameStoreBuild

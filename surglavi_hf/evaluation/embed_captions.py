@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from ..files import written_whole
 from .embed_readable import distinct_rows, embed_readable
 from .encoders import encoder_of
 
@@ -55,8 +56,7 @@ def embed_captions(model: Any, processor: Any, dataset: Dataset, path: str | os.
             ),
         }
     )
-    beside = path.with_name(f".{path.name}-unfinished")
-    pq.write_table(table, beside)
-    beside.replace(path)
+    with written_whole(path) as beside:
+        pq.write_table(table, beside)
     shutil.rmtree(parts)
     return len(captions)

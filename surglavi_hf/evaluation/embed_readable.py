@@ -10,6 +10,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..data import VideoDecodeError
+from ..files import written_whole
 from .embed import embed_clips
 from .embed_benchmark import store_key
 from .encoders import encoder_of
@@ -79,10 +80,8 @@ def _embed_part(
     order = np.argsort(rows + added)
     rows = [(rows + added)[place] for place in order]
     embeds = np.concatenate(embeds + found)[order] if rows else np.zeros((0, 1), np.float32)
-    beside = path.with_name(f".{path.name}-unfinished")
-    with beside.open("wb") as file:
+    with written_whole(path) as beside, beside.open("wb") as file:
         np.savez(file, rows=np.array(rows, np.int64), embeds=embeds)
-    beside.replace(path)
     return rows, embeds
 
 

@@ -3,13 +3,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 
+from ..files import written_whole
 from .benchmarks import Benchmark
 from .report import EvalReport
 
@@ -192,7 +192,5 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: str | os.PathLike) -> None:
-    path = Path(path)
-    beside = path.with_name(f".{path.name}-unfinished")
-    figure.savefig(beside, format="png", dpi=100)
-    beside.replace(path)
+    with written_whole(path) as beside:
+        figure.savefig(beside, format="png", dpi=100)

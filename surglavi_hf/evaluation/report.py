@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import write_text
+
 if TYPE_CHECKING:
     import torch
 
@@ -46,7 +48,7 @@ class EvalReport:
     seconds: float = field(default=0.0, compare=False)
 
     def to_json(self, path: str | os.PathLike) -> None:
-        """Writes the report, beside and then renamed."""
+        """Writes the report, whole or not at all."""
         write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
@@ -88,11 +90,3 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a file, beside and then renamed."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}-unfinished")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

@@ -12,10 +12,10 @@ from typing import Any
 from datasets import Dataset, load_from_disk
 
 from ..data import Clip
+from ..files import write_text
 from .embed import embed_texts
 from .embed_readable import distinct_rows, embed_readable
 from .encoders import encoder_of
-from .report import write_text
 
 COLUMNS = ("caption_id", "youtube_id", "video_name", "start_time", "end_time", "caption", "title", "clip")
 _PARTS = ".surglavi-index-parts"  # of an index that is not finished

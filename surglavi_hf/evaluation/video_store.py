@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ..files import written_whole
 from ..media import is_file_name
 
 
@@ -66,17 +67,19 @@ class VideoStore:
         return VideoResult(arrays, seconds)
 
     def write(self, video: str, columns: Mapping[str, list], result: VideoResult) -> None:
-        """Writes the result of a video, beside and then renamed."""
+        """Writes the result of a video, whole or not at all."""
         path = self._path(video)
         values = {name: pa.array(column) for name, column in columns.items()}
         for name, array in result.arrays.items():
             flat = pa.array(np.ascontiguousarray(array, np.float32).ravel())
             values[name] = pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
         table = pa.table(values).replace_schema_metadata({"key": self.key, "seconds": repr(result.seconds)})
-        beside = path.with_name(f".{path.name}-unfinished")
-        with pa.OSFile(str(beside), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        with (
+            written_whole(path) as beside,
+            pa.OSFile(str(beside), "wb") as file,
+            pa.ipc.new_file(file, table.schema) as writer,
+        ):
             writer.write_table(table)
-        beside.replace(path)
 
     def _path(self, video: str) -> Path:
         if not is_file_name(video):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..files import unfinished_path
 from .library import VideoLibrary, is_file_name
 from .sources import VideoSource
 
@@ -118,7 +119,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def _link(link: Path, target: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = VideoLibrary.unfinished_path(link)
+    unfinished = unfinished_path(link)
     unfinished.unlink(missing_ok=True)
     unfinished.symlink_to(target)
     unfinished.replace(link)

@@ -13,9 +13,9 @@ import pyarrow as pa
 import simplejpeg
 import torch
 
+from ..files import written_whole
 from .container import read_header
 from .errors import DamagedVideoError, VideoDecodeError, check_end
-from .library import VideoLibrary
 from .picture import to_rgb
 from .pyav_decoder import PyAVDecoder
 
@@ -89,17 +89,13 @@ def write_frame_store(
         OSError: the file cannot be written.
     """
     store.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = VideoLibrary.unfinished_path(store)
-    try:
+    with written_whole(store) as beside:
         try:
-            num_frames = _write(source, unfinished, options, report, careful=False)
+            num_frames = _write(source, beside, options, report, careful=False)
         except DamagedVideoError:
-            num_frames = _write(source, unfinished, options, report, careful=True)
+            num_frames = _write(source, beside, options, report, careful=True)
         if not num_frames:
             raise VideoDecodeError(f"video {source} has no frame that can be decoded; delete it and download it again")
-        os.replace(unfinished, store)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return num_frames
 
 
@@ -110,16 +106,12 @@ def _write(source: Path, path: Path, options: FrameStoreOptions, report: Callabl
         metadata |= {"duration": read_header(str(source)).duration}
         schema = SCHEMA.with_metadata({_METADATA_KEY: json.dumps(metadata)})
         num_frames = 0
-        with pa.OSFile(str(path), "wb") as file:
-            with pa.ipc.new_file(file, schema) as writer:
-                for timestamps, images, end in _batches(decoder, options):
-                    more = None if end is None else {_END_KEY: str(end)}
-                    writer.write_batch(pa.record_batch([timestamps, images], schema=schema), more)
-                    num_frames += len(timestamps)
-                    report(len(timestamps))
-            file.flush()
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for timestamps, images, end in _batches(decoder, options):
+                more = None if end is None else {_END_KEY: str(end)}
+                writer.write_batch(pa.record_batch([timestamps, images], schema=schema), more)
+                num_frames += len(timestamps)
+                report(len(timestamps))
         return num_frames
     finally:
         decoder.close()

@@ -33,11 +33,6 @@ class VideoLibrary:
         """Returns where the frame store of the video called `name` belongs. Raises as [`VideoLibrary.video_path`]."""
         return self.root / "frames" / f"{_checked(name)}.arrow"
 
-    @staticmethod
-    def unfinished_path(path: Path) -> Path:
-        """Returns where `path` is written before it is whole: beside it, under a name that nothing else has."""
-        return path.with_name(f".{path.name}-unfinished")
-
     def remove_unfinished(self) -> None:
         """Deletes frame stores that were not written to their end."""
         for path in (self.root / "frames").glob(".*-unfinished"):

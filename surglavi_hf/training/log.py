@@ -13,6 +13,8 @@ from typing import Any
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
+from ..files import write_text
+
 logger = logging.getLogger(__name__)
 
 _IDS_SHOWN = 20
@@ -91,9 +93,7 @@ def _keep_lines(path: Path, last_step: int) -> None:
                     kept.append(text + "\n")
             except (ValueError, KeyError, TypeError):
                 continue
-    beside = path.with_name(f".{path.name}-unfinished")
-    beside.write_text("".join(kept))
-    beside.replace(path)
+    write_text(path, "".join(kept))
 
 
 def start_trackers(accelerator: Accelerator, settings: Mapping[str, Any]) -> list:

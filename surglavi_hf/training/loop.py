@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from ..files import write_text
 from ..hub import BackgroundPush
 from .checkpoint import Checkpoints, read_state
 from .config import TrainingConfig
@@ -75,7 +76,7 @@ class _Training:
         self.checkpoints.set_aside_after(run.step)
         self.push: BackgroundPush | None = None
         if self.checkpoints.is_writer:
-            _write_beside(output_dir / SETTINGS_NAME, json.dumps(asdict(self.config), indent=2) + "\n")
+            write_text(output_dir / SETTINGS_NAME, json.dumps(asdict(self.config), indent=2) + "\n")
         if self.is_main and self.config.push_to_hub:
             self.push = BackgroundPush(self.config.hub_model_id, output_dir / "model")
 
@@ -192,9 +193,3 @@ class _Training:
         if written := self.checkpoints.agree(written):
             self.published_step = self.run.step
         return written
-
-
-def _write_beside(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}-unfinished")
-    beside.write_text(text)
-    beside.replace(path)
