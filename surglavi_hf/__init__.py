@@ -6,7 +6,11 @@ Importing it makes `load_dataset("surglavi", …)` work and registers SurgCLIP w
 
 from importlib import import_module
 
-from . import data, media, surgclip
+from .interrupts import say_interrupts_in_one_line
+
+say_interrupts_in_one_line()  # before what takes seconds to import
+
+from . import data, media, surgclip  # noqa: E402
 
 __version__ = "0.1.0"
 

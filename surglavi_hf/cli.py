@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from .cli_options import build_parser
+from .faults import report
 
 _HUB = "aleperez24/SurgCLIP"
 
@@ -29,23 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(arguments, argparse.Namespace(ytdlp_arguments=tuple(further)))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # captions need not fit a terminal's encoding
-    # Imported here, so that --help and a wrong flag answer at once.
-    from .data import VideoDecodeError
-
     try:
-        return _COMMANDS[options.command](options)
-    except ModuleNotFoundError as error:
-        remedy = f"pip install 'surglavi-hf[{'demo' if options.command == 'demo' else 'evaluation'}]'"
-        print(f"surglavi {options.command}: error: {error.name} is not installed; {remedy}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, VideoDecodeError) as error:
-        from .files import printable
-
-        print(f"surglavi {options.command}: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"surglavi {options.command}: stopped", file=sys.stderr)
-        return 130
+        status = _COMMANDS[options.command](options)
+        sys.stdout.flush()
+        return status
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, f"surglavi {options.command}: ", options.debug)
 
 
 def _dashed_video_last(arguments: list[str]) -> list[str]:

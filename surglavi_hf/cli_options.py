@@ -49,6 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_media(commands)
     add_evaluation(commands)
     add_hub(commands)
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show where an error comes from (its traceback)")
     return parser
 
 

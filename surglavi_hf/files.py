@@ -43,6 +43,25 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def reading(what: str, remedy: str) -> Iterator[None]:
+    """
+    Within it, whatever a library raises becomes a ValueError that names what is read; an OSError stays one.
+
+    Args:
+        what: What is read: its path or name, and what it is.
+        remedy: What to do where it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or what in str(error):  # it names the file, or the caller's words do
+            raise
+        raise OSError(f"{what} cannot be read ({_first_line(error)}); {remedy}") from error
+    except Exception as error:
+        raise ValueError(f"{what} cannot be read ({type(error).__name__}: {_first_line(error)}); {remedy}") from error
+
+
 def digest(path: str | os.PathLike) -> str:
     """Returns a digest of all that is in a file: XXH3 of 128 bits, which shows damage, not forgery."""
     found = xxhash.xxh3_128()
@@ -55,3 +74,7 @@ def digest(path: str | os.PathLike) -> str:
 def printable(text: str) -> str:
     """Returns a text without control characters, which a terminal would obey."""
     return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0]

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from ..interrupts import interrupts_for_us_alone
 from .container import read_header
 from .frame_store import FrameStoreOptions, is_up_to_date, write_frame_store
 from .library import VideoLibrary
@@ -94,7 +95,8 @@ def _build(
             try:
                 while names or running:
                     while names and len(running) < size:
-                        running[pool.submit(_build_one, library, names[0], options)] = names[0]
+                        with interrupts_for_us_alone():  # the processes start here
+                            running[pool.submit(_build_one, library, names[0], options)] = names[0]
                         names.popleft()
                     done, _ = wait(running, _REFRESH_S, FIRST_COMPLETED)
                     for future in done:

@@ -48,6 +48,7 @@ def parse_settings(arguments: Sequence[str], description: str, prog: str) -> Tra
     )
     presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
     parser.add_argument("--config", help=f"YAML or JSON file of settings, or a preset: {presets}. Flags go first.")
+    parser.add_argument("--debug", action="store_true", help="Show where an error comes from (its traceback).")
     for action in parser._actions:
         if action.dest in values:
             action.required, action.default = False, _typed(action, values[action.dest])

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever goes wrong is one line, and a traceback is for --debug."""
+
+import errno
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from datasets.exceptions import DatasetGenerationError
+from huggingface_hub.errors import OfflineModeIsEnabled, StrictDataclassFieldValidationError
+from safetensors import SafetensorError
+
+from surglavi_hf.cli import main
+from surglavi_hf.faults import BROKEN_PIPE, INTERRUPTED, one_line, report
+from surglavi_hf.files import reading
+
+
+def caused(error: BaseException) -> BaseException:
+    outer = DatasetGenerationError("An error occurred while generating the dataset")
+    outer.__cause__ = error
+    return outer
+
+
+def of_a_worker() -> BaseException:
+    """As a DataLoader hands on what one of its processes raised."""
+    try:
+        list(torch.utils.data.DataLoader(["x"], num_workers=1, collate_fn=_fail))
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def _fail(rows):
+    raise ValueError("frame 3 is not there; extract it\nagain")
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (ValueError("two\n lines"), "two lines"),
+        (KeyboardInterrupt(), "stopped"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.arrow"), "the disk is full .*x.arrow.*; make room"),
+        (caused(OSError(errno.ENOSPC, "No space left on device")), "the disk is full"),
+        (caused(sqlite3.DatabaseError("database disk image is malformed")), "a file is damaged .*malformed"),
+        (SafetensorError("Error while deserializing header"), "a file is damaged .*header"),
+        (zipfile.BadZipFile("File is not a zip file"), "a file is damaged"),
+        (zlib.error("Error -3 while decompressing"), "a file is damaged"),
+        (pa.ArrowKeyError("x"), "a file is damaged"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "the memory is used up .*--batch-size"),
+        (MemoryError(), "the memory is used up"),
+        (RecursionError("maximum recursion depth exceeded"), "nested too deep"),
+        (ModuleNotFoundError("No module named 'sklearn'", name="sklearn"), r"pip install 'surglavi-hf\[evaluation\]'"),
+        (ModuleNotFoundError("No module named 'peft'", name="peft"), r"pip install 'surglavi-hf\[lora\]'"),
+        (OfflineModeIsEnabled("offline"), "offline mode is on; unset HF_HUB_OFFLINE"),
+        (StrictDataclassFieldValidationError("hidden_size", ValueError("no\nis a str")), "is a str"),
+        (TypeError("unhashable"), "TypeError: unhashable; this was not foreseen, --debug"),
+        (KeyError("level"), "KeyError: level; this was not foreseen"),
+        (AssertionError(), "AssertionError: no reason given; this was not foreseen"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_one_line(error, expected):
+    line = one_line(error)
+    assert re.search(expected, line) and "\n" not in line, line
+
+
+def test_the_error_of_a_worker_is_its_own_message():
+    assert one_line(of_a_worker()) == "frame 3 is not there; extract it again"
+
+
+def test_reading_names_what_is_read():
+    with (
+        pytest.raises(ValueError, match=r"^x\.npz cannot be read \(KeyError: 'rows'\); delete it$"),
+        reading("x.npz", "delete it"),
+    ):
+        {}["rows"]
+    with pytest.raises(FileNotFoundError, match="nothing"), reading("x.npz", "delete it"):
+        Path("nothing").read_bytes()
+    with pytest.raises(OSError, match=r"^x\.npz cannot be read \(cut\); delete it$"), reading("x.npz", "delete it"):
+        raise OSError("cut\nsecond line")
+
+
+def test_a_fault_of_a_command(tmp_path, capsys):
+    assert main(["check", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("surglavi check: error: no database at ") and said.count("\n") == 1
+    assert main(["check", str(tmp_path), "--debug"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback") and said.splitlines()[-1].startswith("surglavi check: error: no database at ")
+
+
+def test_a_name_with_control_characters_stays_a_line(tmp_path, capsys):
+    assert main(["check", f"{tmp_path}/a\x1b[31m\nb"]) == 1
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["surglavi_hf.cli", "surglavi_hf.training"])
+def test_ctrl_c_at_any_moment_is_one_line(module, corpus, tmp_path):
+    """From the first import on, to all processes of the group, as a terminal sends it."""
+    arguments = {
+        "surglavi_hf.cli": ["frames", "--data-dir", str(tmp_path), "--workers", "2"],
+        "surglavi_hf.training": ["--data_dir", str(corpus), "--output_dir", str(tmp_path / "run")],
+    }
+    (tmp_path / "videos").symlink_to(corpus / "videos")
+    for wait in (0.15, 0.6, 1.5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments[module]],
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(wait)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert "Traceback" not in said, said
+        if process.returncode not in (0, 128 + signal.SIGINT, -signal.SIGINT):
+            raise AssertionError((process.returncode, said))
+
+
+def test_a_reader_that_goes_away(corpus):
+    """As `surglavi check … | head -0`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "surglavi_hf.cli", "check", str(corpus), "--json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (BROKEN_PIPE, "")
+
+
+def test_interrupted_status(capsys):
+    assert report(KeyboardInterrupt(), "surglavi x: ", debug=False) == INTERRUPTED == 130
+    assert capsys.readouterr().err == "surglavi x: stopped\n"
