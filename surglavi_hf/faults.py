@@ -23,12 +23,13 @@ def one_line(error: BaseException) -> str:
     Returns in one line what an error means, and what to do where that can be known. What is not foreseen is named by
     its type, with the way to its traceback.
     """
-    error = _cause(error)
+    outermost, error = error, _cause(error)
     kind, text = type(error).__name__, _text(error)
     if isinstance(error, KeyboardInterrupt):
         return "stopped"
     if isinstance(error, OSError) and error.errno in _FULL:
-        return f"the disk is full ({text}); make room, or move the cache with HF_HOME"
+        place = f" in {_datasets_cache()}" if error is not outermost and error.filename is None else ""
+        return f"there is no room to write{place} ({text}); make room, or move the cache with HF_HOME"
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError":
         return f"the memory is used up ({text or kind}); lower --batch-size, or give it more memory"
     if isinstance(error, RecursionError):
@@ -71,6 +72,12 @@ def _cause(error: BaseException) -> BaseException:
     while type(error).__module__ == "datasets.exceptions" and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def _datasets_cache() -> str:
+    from datasets import config
+
+    return str(config.HF_DATASETS_CACHE)
 
 
 def _text(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from surglavi_hf.cli import main
 from surglavi_hf.faults import BROKEN_PIPE, INTERRUPTED, one_line, report
 from surglavi_hf.files import reading
+from surglavi_hf.training.start import new_tiny_model
 
 
 def caused(error: BaseException) -> BaseException:
@@ -49,8 +50,8 @@ def _fail(rows):
     [
         (ValueError("two\n lines"), "two lines"),
         (KeyboardInterrupt(), "stopped"),
-        (OSError(errno.ENOSPC, "No space left on device", "x.arrow"), "the disk is full .*x.arrow.*; make room"),
-        (caused(OSError(errno.ENOSPC, "No space left on device")), "the disk is full"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.arrow"), "no room to write .*x.arrow.*; make room"),
+        (caused(OSError(errno.ENOSPC, "No space left on device")), "no room to write in .*datasets "),
         (caused(sqlite3.DatabaseError("database disk image is malformed")), "a file is damaged .*malformed"),
         (SafetensorError("Error while deserializing header"), "a file is damaged .*header"),
         (zipfile.BadZipFile("File is not a zip file"), "a file is damaged"),
@@ -97,6 +98,29 @@ def test_a_fault_of_a_command(tmp_path, capsys):
     assert main(["check", str(tmp_path), "--debug"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("Traceback") and said.splitlines()[-1].startswith("surglavi check: error: no database at ")
+
+
+def test_no_room_for_the_cache(corpus, tmp_path):
+    """A limit on the size of files is as a full disk to whoever writes."""
+    script = (
+        "import resource, signal, sys\n"
+        "from surglavi_hf.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["embed", "--data-dir", str(corpus), "--model", str(tmp_path / "model"), "--output", str(tmp_path / "x")]
+    model, processor = new_tiny_model(["a liver"])
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, *words],
+        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"surglavi embed: error: there is no room to write in {tmp_path / 'home'}" in done.stderr.splitlines()[-1]
 
 
 def test_a_name_with_control_characters_stays_a_line(tmp_path, capsys):
