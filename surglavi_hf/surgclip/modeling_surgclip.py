@@ -45,16 +45,20 @@ class SurgCLIPPreTrainedModel(PreTrainedModel):
         model._freeze_unused()  # loading makes new, trainable parameters
         return loaded
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """
+        Whether transformers has to guard what was loaded from `_init_weights`. Ours needs no guard; and under it what
+        the layer above initialises, as in ModernBERT, would stay as memory was.
+        """
+        return False
+
     @torch.no_grad()
     def _init_weights(self, module):
+        vision_config = self.config.vision_config if isinstance(self, SurgCLIPModel) else self.config
+        init_layer(module, vision_config.initializer_range)
         if isinstance(module, SurgCLIPModel):
             init.constant_(module.temp, module.config.temperature_init_value)
-            for projection in (module.vision_proj, module.text_proj):
-                init_layer(projection, module.config.vision_config.initializer_range)
-            if module.config.vision_config.layout == "released":
-                init_layer(module.vision_layernorm, 0.0)
-        elif isinstance(module, SurgCLIPVisionTransformer):
-            module.init_weights()
 
 
 class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):

@@ -26,7 +26,11 @@ def eager_attention_forward(module, query, key, value, attention_mask, scaling, 
 
 
 def init_layer(layer: nn.Module, std: float) -> None:
-    """Weights from a normal distribution cut at 2, no bias; norms to the identity. Other modules are left alone."""
+    """
+    Sets what a layer has itself, where it was not loaded: the released initialisation, from a normal distribution cut
+    at 2, without bias and with norms that are the identity. The time path of "per_frame" starts random, since that of
+    a zero is slow. Other modules are left alone; layers come before those that hold them.
+    """
     if isinstance(layer, (nn.Linear, nn.Conv2d)):
         init.trunc_normal_(layer.weight, std=std)
         if layer.bias is not None:
@@ -34,6 +38,15 @@ def init_layer(layer: nn.Module, std: float) -> None:
     elif isinstance(layer, nn.LayerNorm):
         init.ones_(layer.weight)
         init.zeros_(layer.bias)
+    elif isinstance(layer, SurgCLIPBlock) and layer.divided and layer.layout == "released":
+        init.zeros_(layer.temporal_fc.weight)
+    elif isinstance(layer, SurgCLIPVisionTransformer):
+        init.trunc_normal_(layer.cls_token, std=std)
+        init.trunc_normal_(layer.pos_embed, std=std)
+        if layer.divided and layer.config.layout == "released":
+            init.zeros_(layer.time_embed)
+        elif layer.divided:
+            init.trunc_normal_(layer.time_embed, std=std)
 
 
 class SurgCLIPAttention(nn.Module):
@@ -163,20 +176,6 @@ class SurgCLIPVisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         if config.layout == "released":
             self.pool_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-
-    def init_weights(self) -> None:
-        """The released initialisation; the time path of `per_frame` starts random, since that of a zero is slow."""
-        std = self.config.initializer_range
-        for layer in self.modules():
-            init_layer(layer, std)
-        init.trunc_normal_(self.cls_token, std=std)
-        init.trunc_normal_(self.pos_embed, std=std)
-        if self.divided and self.config.layout == "released":
-            init.zeros_(self.time_embed)
-            for block in self.blocks:
-                init.zeros_(block.temporal_fc.weight)
-        elif self.divided:
-            init.trunc_normal_(self.time_embed, std=std)
 
     def positions(self, height: int, width: int) -> torch.Tensor:
         """Embeddings of the patches of a grid of `height` times `width`, of shape `(1, height · width, M)`."""
