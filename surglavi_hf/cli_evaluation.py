@@ -181,14 +181,14 @@ def embed(options: argparse.Namespace) -> int:
 
 
 def _load_model(options: argparse.Namespace) -> tuple[Any, Any]:
-    from transformers import AutoModel, AutoProcessor
+    from transformers import AutoProcessor
 
-    from . import surgclip  # noqa: F401  registers SurgCLIP
     from .evaluation.processes import Processes
+    from .surgclip import load_whole
 
     try:
-        processor = AutoProcessor.from_pretrained(options.model, revision=options.revision)
-        model = AutoModel.from_pretrained(options.model, revision=options.revision)
+        model = load_whole(options.model, revision=options.revision)
+        processor = AutoProcessor.from_pretrained(options.model, revision=options.revision, trust_remote_code=False)
     except OSError as error:  # whose message may leave out which model
         raise OSError(f"--model {options.model}, expected a folder or Hub id: {error}") from error
     return model.to(Processes().device).eval(), processor

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from surglavi_hf import EvalReport
 from surglavi_hf.cli import main
@@ -108,3 +110,29 @@ def test_a_model_that_is_not_there(folder, capsys):
     command[command.index("--model") + 1] = "nowhere"
     assert main(["evaluate", "autolaparo", *command]) == 1
     assert "error: --model nowhere, expected a folder or Hub id" in capsys.readouterr().err
+
+
+@pytest.fixture
+def half_a_model(folder, tmp_path):
+    """A model that lacks a weight."""
+    model = shutil.copytree(folder / "model", tmp_path / "model")
+    state = load_file(model / "model.safetensors")
+    del state["vision_proj.weight"]
+    save_file(state, model / "model.safetensors", {"format": "pt"})
+    return model
+
+
+@pytest.mark.parametrize("command", ["evaluate", "probe", "retrieval", "search", "embed"])
+def test_a_model_that_lacks_weights(folder, corpus, half_a_model, tmp_path, capsys, command):
+    more = {
+        "evaluate": ["autolaparo", "--root", folder / "autolaparo", "--output", tmp_path / "out"],
+        "probe": ["autolaparo", "--root", folder / "autolaparo", "--output", tmp_path / "out"],
+        "retrieval": ["--data-dir", corpus, "--output", tmp_path / "out"],
+        "search": ["a text", "--data-dir", corpus, "--index", tmp_path / "out"],
+        "embed": ["--data-dir", corpus, "--output", tmp_path / "out"],
+    }
+    assert main([command, "--model", str(half_a_model), *map(str, more[command])]) == 1
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].startswith(f"surglavi {command}: error: the weights of {half_a_model} do not fit")
+    assert "no vision_proj.weight; copy or download it again" in error and "LOAD REPORT" not in error
+    assert not (tmp_path / "out").exists()

@@ -98,7 +98,7 @@ def released_config(divided: bool = True) -> SurgCLIPConfig:
 
 def _processor(config: SurgCLIPConfig, tokenizer: str | os.PathLike | PreTrainedTokenizerFast) -> SurgCLIPProcessor:
     if isinstance(tokenizer, (str, os.PathLike)):
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
     if len(tokenizer) != config.text_config.vocab_size:
         raise ValueError(
             f"the tokenizer has {len(tokenizer)} wordpieces, expected {config.text_config.vocab_size} as the text "

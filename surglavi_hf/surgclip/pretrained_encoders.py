@@ -52,7 +52,7 @@ def load_vit(name: str | os.PathLike, num_frames: int) -> tuple[ViTModel, SurgCL
         OSError: there is none.
         ValueError: it is another model, lacks weights, or its images or patches are not square.
     """
-    model_type = AutoConfig.from_pretrained(name).model_type
+    model_type = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
     if model_type != "vit":
         raise ValueError(f"{name} is a {model_type} model, expected a ViT, for example google/vit-base-patch16-224")
     vit = _load(ViTModel, name, add_pooling_layer=False)
@@ -74,7 +74,7 @@ def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
         OSError: there is none.
         ValueError: it is none of the BERT family, or lacks weights.
     """
-    model_type = AutoConfig.from_pretrained(name).model_type
+    model_type = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
     if model_type not in BERT_FAMILY:
         raise ValueError(
             f"{name} is a {model_type} model, expected an encoder of the BERT family: {', '.join(BERT_FAMILY)}"
@@ -83,12 +83,13 @@ def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
 
 
 def _load(model_class: type, name: str | os.PathLike, **kwargs) -> PreTrainedModel:
-    model, info = model_class.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **kwargs)
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))  # which goes unused
+    kwargs |= {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False}
+    model, info = model_class.from_pretrained(name, ignore_mismatched_sizes=True, **kwargs)
+    wrong = info["missing_keys"] | {key for key, *_ in info["mismatched_keys"]}
+    missing = sorted(key for key in wrong if not key.startswith("pooler."))  # which goes unused
     if missing:
-        raise ValueError(
-            f"{name} has no weights for {missing[0]} and {len(missing) - 1} more; name a trained checkpoint"
-        )
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ValueError(f"{name} has no weights that fit {missing[0]}{more}; name a trained checkpoint")
     return model
 
 

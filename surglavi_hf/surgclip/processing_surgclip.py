@@ -67,14 +67,14 @@ class SurgCLIPProcessor(ProcessorMixin):
             OSError: there is no such folder or Hub id.
             ValueError: the tokenizer has no CLS token.
         """
-        size = AutoConfig.from_pretrained(vision).image_size
+        size = AutoConfig.from_pretrained(vision, trust_remote_code=False).image_size
         height, width = (size, size) if isinstance(size, int) else size
         settings, _ = ImageProcessingMixin.get_image_processor_dict(vision)
         statistics = {name: settings[name] for name in ("image_mean", "image_std") if name in settings}
         video_processor = SurgCLIPVideoProcessor(
             size={"height": height, "width": width}, num_frames=num_frames, **statistics
         )
-        return cls(video_processor, AutoTokenizer.from_pretrained(text))
+        return cls(video_processor, AutoTokenizer.from_pretrained(text, trust_remote_code=False))
 
     def __call__(
         self,

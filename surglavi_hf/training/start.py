@@ -6,9 +6,16 @@ from collections.abc import Iterable
 
 import torch
 from tokenizers import normalizers, pre_tokenizers
-from transformers import AutoConfig, AutoModel, AutoProcessor, BertTokenizer
+from transformers import AutoConfig, AutoProcessor, BertTokenizer
 
-from ..surgclip import SurgCLIPConfig, SurgCLIPModel, SurgCLIPProcessor, SurgCLIPVideoProcessor, clean_caption
+from ..surgclip import (
+    SurgCLIPConfig,
+    SurgCLIPModel,
+    SurgCLIPProcessor,
+    SurgCLIPVideoProcessor,
+    clean_caption,
+    load_whole,
+)
 
 IMAGE_SIZE = 48
 NUM_FRAMES = 6
@@ -40,19 +47,19 @@ def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcesso
 
     Raises:
         OSError: there is none.
-        ValueError: it is another model, or has no tokenizer.
+        ValueError: it is another model, has no tokenizer, or its weights do not fit its config.
     """
-    config = AutoConfig.from_pretrained(model_name_or_path)
+    config = AutoConfig.from_pretrained(model_name_or_path, trust_remote_code=False)
     if not isinstance(config, SurgCLIPConfig):
         raise ValueError(f"{model_name_or_path} is a {config.model_type} model, expected a SurgCLIP folder or Hub id")
     try:
-        processor = AutoProcessor.from_pretrained(model_name_or_path)
+        processor = AutoProcessor.from_pretrained(model_name_or_path, trust_remote_code=False)
     except (OSError, ValueError):
         processor = None  # what transformers says then is of sentencepiece
     if not isinstance(processor, SurgCLIPProcessor):
         raise ValueError(f"{model_name_or_path} has no tokenizer; save a SurgCLIPProcessor beside the weights")
     # AdamW needs single precision, whatever the weights were saved in.
-    return AutoModel.from_pretrained(model_name_or_path, dtype=torch.float32), processor
+    return load_whole(model_name_or_path, dtype=torch.float32), processor
 
 
 def new_tiny_model(captions: Iterable[str], num_frames: int = NUM_FRAMES) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:

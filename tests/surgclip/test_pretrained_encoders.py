@@ -150,11 +150,19 @@ def test_other_models(vit, bert, tmp_path):
         SurgCLIPModel.from_encoders(tmp_path / "nowhere", bert)
 
 
+def test_weights_of_another_size_are_not_made_up(vit, bert):
+    state = load_file(bert / "model.safetensors")
+    state["encoder.layer.0.output.dense.weight"] = torch.zeros(2, 2)
+    save_file(state, bert / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"bert has no weights that fit encoder.layer.0.output.dense.weight; name"):
+        SurgCLIPModel.from_encoders(vit, bert)
+
+
 def test_missing_weights_are_not_made_up(vit, bert):
     state = load_file(bert / "model.safetensors")
     del state["encoder.layer.0.output.dense.weight"]
     save_file(state, bert / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=r"bert has no weights for encoder.layer.0.output.dense.weight and 0 more"):
+    with pytest.raises(ValueError, match=r"bert has no weights that fit encoder.layer.0.output.dense.weight; name"):
         SurgCLIPModel.from_encoders(vit, bert)
 
 

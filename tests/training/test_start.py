@@ -63,6 +63,15 @@ def test_what_is_no_surgclip_with_its_processor(tmp_path):
         load_model(str(tmp_path / "half"))
 
 
+def test_weights_that_are_missing(tmp_path):
+    model, processor = new_tiny_model(CAPTIONS)
+    model.temp = None
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="do not fit its config: no temp; copy or download it again"):
+        load_model(str(tmp_path))
+
+
 def test_weights_of_half_precision_are_trained_in_single(tmp_path):
     model, processor = new_tiny_model(CAPTIONS)
     model.half().save_pretrained(tmp_path)
