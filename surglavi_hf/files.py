@@ -5,8 +5,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xxhash
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _CHUNK = 1 << 20
 
@@ -68,6 +72,16 @@ def digest(path: str | os.PathLike) -> str:
     with Path(path).open("rb") as file:
         while chunk := file.read(_CHUNK):
             found.update(chunk)
+    return found.hexdigest()
+
+
+def digest_of(*parts: "str | np.ndarray") -> str:
+    """Returns a digest as `digest` does, of texts and arrays in order: of their bytes and lengths, not of shapes."""
+    found = xxhash.xxh3_128()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(memoryview(data).nbytes.to_bytes(8, "little"))
+        found.update(data)
     return found.hexdigest()
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 
+import numpy as np
 import pytest
 
-from surglavi_hf.files import digest, printable, write_text, written_whole
+from surglavi_hf.files import digest, digest_of, printable, write_text, written_whole
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
@@ -42,3 +43,10 @@ def test_a_digest_shows_every_flipped_bit(tmp_path):
 
 def test_control_characters_are_shown_as_such():
     assert printable("a\x1b[31mb\nc é") == "a�[31mb�c é"
+
+
+def test_digest_of_texts_and_arrays():
+    values = np.arange(6, dtype=np.float32)
+    assert digest_of("a", values) == digest_of("a", values.reshape(2, 3)) != digest_of("b", values)
+    assert digest_of("ab", "c") != digest_of("a", "bc") != digest_of("abc")
+    assert digest_of(values[:0]) != digest_of() and len(digest_of()) == 32

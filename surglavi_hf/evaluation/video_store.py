@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was computed of a video, on disk, so that an evaluation that was killed goes on where it was."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from ..files import written_whole
+from ..files import digest_of, written_whole
 from ..media import is_file_name
 
 
@@ -27,7 +27,7 @@ class VideoResult:
 class VideoStore:
     """
     A folder with an Arrow file, `<video>.arrow`, for each video that is done: columns such as `time` in seconds,
-    `frame` and `label`, and the arrays.
+    `frame` and `label`, and the arrays. Each has its video's name and a digest of all that is in it.
 
     Args:
         folder: Made where it is not there.
@@ -43,7 +43,7 @@ class VideoStore:
         Returns the result of a video; None where it is not there.
 
         Raises:
-            ValueError: the file is damaged, or of another evaluation.
+            ValueError: the file is damaged, or of another video or evaluation.
         """
         path = self._path(video)
         if not path.is_file():
@@ -51,16 +51,20 @@ class VideoStore:
         try:
             with pa.memory_map(str(path)) as file:
                 table = pa.ipc.open_file(file).read_all()
-            metadata = table.schema.metadata or {}
-            key, seconds = metadata[b"key"].decode(), float(metadata[b"seconds"])
+            written = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+            if written.pop("digest") != _digest(written, table):
+                raise ValueError("not as it was written")
+            seconds = float(written["seconds"])
             arrays = {
                 field.name: _to_numpy(table[field.name].combine_chunks(), field.type.list_size)
                 for field in table.schema
                 if pa.types.is_fixed_size_list(field.type)
             }
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); delete it") from error
-        if key != self.key or len(table) != num_frames:
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, MemoryError) as error:
+            raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); delete it") from error
+        if written["video"] != video:
+            raise ValueError(f"{path} is of the video {written['video']!r}; delete it, or give it back its name")
+        if written["key"] != self.key or len(table) != num_frames:
             raise ValueError(
                 f"{path} is of another evaluation (its data, model, prompts or windows differ); name another folder"
             )
@@ -73,7 +77,9 @@ class VideoStore:
         for name, array in result.arrays.items():
             flat = pa.array(np.ascontiguousarray(array, np.float32).ravel())
             values[name] = pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
-        table = pa.table(values).replace_schema_metadata({"key": self.key, "seconds": repr(result.seconds)})
+        table = pa.table(values)
+        metadata = {"video": video, "key": self.key, "seconds": repr(result.seconds)}
+        table = table.replace_schema_metadata(metadata | {"digest": _digest(metadata, table)})
         with (
             written_whole(path) as beside,
             pa.OSFile(str(beside), "wb") as file,
@@ -89,3 +95,22 @@ class VideoStore:
 
 def _to_numpy(column: pa.Array, width: int) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def _digest(metadata: Mapping[str, str], table: pa.Table) -> str:
+    parts = [part for name in sorted(metadata) for part in (name, metadata[name])]
+    for field in table.schema:
+        parts += [field.name, str(field.type), *_values(table[field.name].combine_chunks())]
+    return digest_of(*parts)
+
+
+def _values(column: pa.Array) -> Iterator[np.ndarray]:
+    """All that is in a column of numbers, or of lists of them."""
+    if column.null_count:
+        raise ValueError("a value is null")
+    if pa.types.is_list(column.type):
+        yield column.value_lengths().to_numpy(zero_copy_only=False)
+    if pa.types.is_nested(column.type):
+        yield from _values(column.flatten())
+    else:
+        yield np.ascontiguousarray(column.to_numpy(zero_copy_only=False))
