@@ -2,6 +2,7 @@
 """The commands of `surglavi` that run a model: evaluate, probe, retrieval, search, embed."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -113,25 +114,26 @@ def retrieval(options: argparse.Namespace) -> int:
     model, processor = _load_surgclip(options)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
-    rows, names = [], []
+    rows, names, left_out = [], [], {}
     for level in [options.level] if options.level else [level.name.lower() for level in Level]:
         dataset = _load_split(options, level)
-        report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval")
+        report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval", strict=options.strict)
         report.protocol |= {"split": options.split, "split_fraction": options.fraction}
         report.to_json(folder / f"{report.benchmark}.json")
         write_text(folder / f"{report.benchmark}.md", report_markdown(report))
+        left_out[folder / f"{report.benchmark}.json"] = len(report.unreadable)
         names = list(report.metrics)
         rows.append([level, *(f"{value:.4g}" for value in report.metrics.values())])
     turned = [[name, *values] for name, *values in zip(names, *(row[1:] for row in rows), strict=True)]
     _show(Console(), "retrieval", ["measure", *(row[0] for row in rows)], turned)
-    return 0
+    return _say_left_out(options, sum(left_out.values()), *(path for path, count in left_out.items() if count))
 
 
 def search(options: argparse.Namespace) -> int:
     from .data import VideoDecodeError
     from .evaluation import build_search_index, search
     from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
-    from .evaluation.search import has_index, index_selection
+    from .evaluation.search import has_index, read_index
     from .files import printable
 
     if not options.text.strip() or options.top < 1:
@@ -139,17 +141,17 @@ def search(options: argparse.Namespace) -> int:
     model, processor = _load_surgclip(options)
     level, split = options.level or "task", options.split or "train"
     selection = f"level {level}, split {split}"
-    if has_index(options.index):
-        asked = options.level or options.split
-        if asked and index_selection(options.index) != selection:
-            raise ValueError(
-                f"{options.index} has {index_selection(options.index)}, not {selection}; name another folder"
-            )
+    built = not has_index(options.index)
+    if not built:
+        there = read_index(options.index)["selection"]
+        if (options.level or options.split) and there != selection:
+            raise ValueError(f"{options.index} has {there}, not {selection}; name another folder")
     else:
         if not options.data_dir:
             raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
         options.split = split
-        build_search_index(model, processor, _load_split(options, level), options.index, selection=selection)
+        dataset = _load_split(options, level)
+        build_search_index(model, processor, dataset, options.index, selection=selection, strict=options.strict)
     found = search(model, processor, options.index, options.text, options.top)
     console, pictures = Console(), []
     for place, clip in enumerate(found, start=1):
@@ -163,7 +165,9 @@ def search(options: argparse.Namespace) -> int:
         pictures.append((f"{what}\n{printable(clip.caption)}", frames))
     if options.output:
         draw_contact_sheet(printable(options.text), pictures, options.output)
-    return 0
+    lacks = len(read_index(options.index)["unreadable"])
+    status = _say_left_out(options, lacks, Path(options.index) / "index.json")
+    return status if built else 0
 
 
 def embed(options: argparse.Namespace) -> int:
@@ -171,13 +175,26 @@ def embed(options: argparse.Namespace) -> int:
 
     from . import data  # noqa: F401  registers "surglavi"
     from .evaluation import embed_captions
+    from .evaluation.embed_captions import unreadable_path
 
     model, processor = _load_surgclip(options)
     level = options.level or "all"
     dataset = load_dataset("surglavi", level, data_dir=options.data_dir, split="train", available_only=True)
-    number = embed_captions(model, processor, dataset, options.output, options.batch_size)
+    number = embed_captions(model, processor, dataset, options.output, options.batch_size, options.strict)
     Console().print(f"{options.output}: embeddings of the clips of {number:,} captions", markup=False, soft_wrap=True)
-    return 0
+    path = unreadable_path(options.output)
+    lacks = len(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0
+    return _say_left_out(options, lacks, path)
+
+
+def _say_left_out(options: argparse.Namespace, number: int, *paths: Path) -> int:
+    """Says where clips that could not be read are listed; returns the exit status."""
+    if not number:
+        return 0
+    where = ", ".join(map(str, paths))
+    message = f"surglavi {options.command}: {number:,} clips cannot be read and are left out; {where} lists them"
+    Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+    return 1
 
 
 def _load_model(options: argparse.Namespace) -> tuple[Any, Any]:

@@ -82,6 +82,7 @@ def _add_surglavi(commands: Any) -> None:
     retrieval.add_argument("--data-dir", "--data_dir", required=True, metavar="DIR", help="holds surglavi_beta.db")
     retrieval.add_argument("--output", required=True, metavar="OUT", help="folder for the reports")
     _add_split(retrieval, "validation")
+    _add_strict(retrieval)
     search = commands.add_parser(
         "search",
         help="the clips that are most like a text",
@@ -96,6 +97,7 @@ def _add_surglavi(commands: Any) -> None:
     search.add_argument("--top", type=_number, default=5, metavar="N", help="clips shown (default: 5)")
     search.add_argument("--output", metavar="FILE", help="write a contact sheet, a PNG")
     _add_split(search, None)
+    _add_strict(search)
     _add_embed(commands)
 
 
@@ -104,7 +106,8 @@ def _add_embed(commands: Any) -> None:
         "embed",
         help="the embeddings of all clips that are on disk, as a Parquet file",
         description="Writes a row for each caption: caption_id, embedding (float16), model_id, model_revision, as "
-        "surglavi push-dataset --embeddings publishes. Can be stopped and started again.",
+        "surglavi push-dataset --embeddings publishes. Can be stopped and started again: what is done lies in "
+        ".NAME-parts beside FILE until it is through. FILE.unreadable.json lists the clips that cannot be read.",
         epilog="example: surglavi embed --data-dir DIR --model surgclip-beta --output embeddings.parquet",
     )
     embed.add_argument(
@@ -114,6 +117,15 @@ def _add_embed(commands: Any) -> None:
     embed.add_argument("--level", choices=("task", "step", "phase"), help="(default: all)")
     embed.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="clips a pass (default: 32)")
     _add_model(embed, "surgclip-beta")
+    _add_strict(embed)
+
+
+def _add_strict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first clip that cannot be read (default: leave it out, list it, exit status 1)",
+    )
 
 
 def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:

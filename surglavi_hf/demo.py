@@ -108,7 +108,7 @@ def evaluate_model(model_dir: str, data_dir: str, output: str) -> dict[str, Eval
     model, processor = AutoModel.from_pretrained(model_dir), AutoProcessor.from_pretrained(model_dir)
     table = load_dataset("surglavi", data_dir=data_dir, test_fraction=TEST_FRACTION)
     test, train_captions = table["test"], set(table["train"]["caption"])
-    embeds = embed_clips(model, processor, test)
+    embeds = embed_clips(model, processor, test, strict=True).embeds
     captions, levels = list(test["caption"]), test["level"]
 
     def classify(rows: list[int], prompts: list[str], name: str) -> EvalReport:

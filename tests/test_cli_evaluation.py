@@ -3,6 +3,7 @@ import json
 import shutil
 
 import pytest
+from datasets import load_dataset
 from safetensors.torch import load_file, save_file
 
 from surglavi_hf import EvalReport
@@ -110,6 +111,38 @@ def test_a_model_that_is_not_there(folder, capsys):
     command[command.index("--model") + 1] = "nowhere"
     assert main(["evaluate", "autolaparo", *command]) == 1
     assert "error: --model nowhere, expected a folder or Hub id" in capsys.readouterr().err
+
+
+def test_clips_that_cannot_be_read(folder, corpus, tmp_path, capsys):
+    copied = shutil.copytree(corpus, tmp_path / "corpus")
+    rows = load_dataset("surglavi", "phase", data_dir=str(copied), split="test", test_fraction=0.4)
+    name = rows[0]["video_name"]
+    (copied / "videos" / name / f"{name}.mp4").write_bytes(b"broken")
+    lost = len({row["start_time"] for row in rows if row["video_name"] == name})
+    options = ["--data-dir", str(copied), "--model", str(folder / "model"), "--level", "phase", "--split", "test"]
+    options += ["--fraction", "0.4"]
+    retrieval = ["retrieval", *options, "--output", str(tmp_path / "out")]
+    assert main([*retrieval, "--strict"]) == 1
+    assert f"{name}.mp4" in capsys.readouterr().err and not list((tmp_path / "out").iterdir())
+    assert main(retrieval) == 1
+    captured = capsys.readouterr()
+    path = tmp_path / "out" / "surglavi_phase_retrieval.json"
+    assert "text_to_video_R@1" in captured.out
+    last = captured.err.strip().splitlines()[-1]
+    assert last == f"surglavi retrieval: {lost} clips cannot be read and are left out; {path} lists them"
+    report = EvalReport.from_json(path)
+    assert len(report.unreadable) == report.protocol["num_unreadable_clips"] == lost
+    assert str(tmp_path) not in path.read_text() + path.with_suffix(".md").read_text()
+    search = ["search", "a text", *options, "--index", str(tmp_path / "index")]
+    assert main([*search, "--strict"]) == 1 and not (tmp_path / "index").exists()
+    capsys.readouterr()
+    for status in (1, 0):  # built, then looked through
+        assert main(search) == status
+        captured = capsys.readouterr()
+        assert captured.out.startswith("1. ")
+        path = tmp_path / "index" / "index.json"
+        last = captured.err.strip().splitlines()[-1]
+        assert last == f"surglavi search: {lost} clips cannot be read and are left out; {path} lists them"
 
 
 @pytest.fixture

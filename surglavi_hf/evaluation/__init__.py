@@ -2,7 +2,7 @@
 """Zero-shot recognition, linear probing and retrieval. Models are taken by what they can do; none is written to."""
 
 from .benchmarks import BENCHMARKS, Benchmark, load_benchmark
-from .embed import embed_clips, embed_texts
+from .embed import ClipEmbeddings, embed_clips, embed_texts
 from .embed_captions import embed_captions
 from .encoders import VideoEncoder
 from .linear_probe import Probe, linear_probe
@@ -16,6 +16,7 @@ from .zero_shot_clips import zero_shot_clips
 __all__ = [
     "BENCHMARKS",
     "Benchmark",
+    "ClipEmbeddings",
     "EvalReport",
     "Probe",
     "VideoEncoder",

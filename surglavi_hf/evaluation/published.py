@@ -9,6 +9,7 @@ import yaml
 
 from .report import EvalReport
 
+_LISTED = 10  # of the clips that cannot be read; all are in the JSON
 UNKNOWN_AVERAGE = "Which of the two averages the published table prints is not known."
 
 
@@ -62,6 +63,10 @@ def report_markdown(report: EvalReport) -> str:
         names = list(report.per_class[0])
         header = [name.replace("_", " ") for name in names]
         parts += ["", *_table(header, [[_number(row.get(name)) for name in names] for row in report.per_class])]
+    if report.unreadable:
+        shown, number = report.unreadable[:_LISTED], len(report.unreadable)
+        parts += ["", f"{number} clips cannot be read and are left out; the first {len(shown)}:", ""]
+        parts += _table(list(shown[0]), [[_number(value) for value in clip.values()] for clip in shown])
     protocol = {f"protocol: {name}": value for name, value in report.protocol.items()}
     protocol |= {f"model: {name}": value for name, value in report.model.items()}
     protocol |= {"data fingerprint": report.data_fingerprint, "seconds": report.seconds}

@@ -35,6 +35,8 @@ class EvalReport:
         data_fingerprint: A digest of labels, frames and files.
         versions: Of the libraries that took part.
         seconds: How long it took, without embeddings that were given; over all processes and runs.
+        unreadable: Of each clip that was left out because it cannot be read `caption_id`, `video_name`, `start_time`,
+            `end_time` (s) and the `reason`.
     """
 
     benchmark: str
@@ -46,6 +48,7 @@ class EvalReport:
     data_fingerprint: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
+    unreadable: list[dict[str, str | int | float | None]] = field(default_factory=list)
 
     def to_json(self, path: str | os.PathLike) -> None:
         """Writes the report, whole or not at all."""
@@ -65,7 +68,8 @@ class EvalReport:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not JSON ({error}); expected what EvalReport.to_json writes") from error
-        if not isinstance(content, dict) or set(content) != names:
+        # Reports of before clips were left out have no list of them.
+        if not isinstance(content, dict) or set(content) | {"unreadable"} != names:
             raise ValueError(f"{path} is no EvalReport, expected an object with the keys {', '.join(sorted(names))}")
         return cls(**content)
 

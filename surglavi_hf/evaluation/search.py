@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 from datasets import Dataset, load_from_disk
 
 from ..data import Clip
-from ..files import write_text
-from .embed import embed_texts
-from .embed_readable import distinct_rows, embed_readable
+from ..files import digest, digest_of, write_text
+from .embed import embed_texts, list_unreadable
+from .embed_readable import claimed, distinct_rows, embed_readable
 from .encoders import encoder_of
 
 COLUMNS = ("caption_id", "youtube_id", "video_name", "start_time", "end_time", "caption", "title", "clip")
@@ -45,12 +44,18 @@ class FoundClip:
 
 
 def build_search_index(
-    model: Any, processor: Any, dataset: Dataset, folder: str | os.PathLike, batch_size: int = 32, selection: str = ""
+    model: Any,
+    processor: Any,
+    dataset: Dataset,
+    folder: str | os.PathLike,
+    batch_size: int = 32,
+    selection: str = "",
+    strict: bool = False,
 ) -> int:
     """
     Embeds the clips of a SurgLaVi dataset into an index; returns how many are in it. Rows of one video and interval
-    are one clip. Clips that cannot be read are left out, with a warning. What was embedded before it was stopped is
-    not embedded again.
+    are one clip. Clips that cannot be read are left out and listed under `unreadable` in `index.json`. What was
+    embedded before it was stopped is not embedded again.
 
     Args:
         model: Has `get_video_features` and `get_text_features`, as [`SurgCLIPModel`].
@@ -58,33 +63,50 @@ def build_search_index(
         dataset: Rows of SurgLaVi.
         folder: New, or of an index that was not finished.
         batch_size: Clips a forward pass.
-        selection: Which clips these are, for `index_selection`.
+        selection: Which clips these are, for `read_index`.
+        strict: Raise at the first clip that cannot be read.
 
     Raises:
-        FileExistsError: the folder has an index, or other files.
-        ValueError: there are no clips, or none can be read.
+        FileExistsError: the folder has an index, or other files, or another process builds it.
+        ValueError: there are no clips, none can be read, or a part is damaged.
+        VideoDecodeError: a clip cannot be read, with `strict`.
     """
     import faiss
 
     folder = Path(folder)
-    parts = folder / _PARTS
-    if has_index(folder) or (folder.exists() and not parts.is_dir() and any(folder.iterdir())):
-        raise FileExistsError(f"{folder} has an index or other files already; name a new folder")
     dataset = dataset.select_columns([name for name in COLUMNS if name in dataset.column_names])
     dataset = dataset.select(distinct_rows(dataset))
-    description = encoder_of(model, processor).describe()
-    rows, embeds = embed_readable(model, processor, dataset, parts, batch_size)
-    indexed = dataset.select(rows).add_column("embedding", list(embeds))
-    indexed.save_to_disk(folder / "clips")
-    indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
-    indexed.save_faiss_index("embedding", folder / "clips.faiss")
-    # Last: a folder without it is not finished.
-    write_text(
-        folder / "index.json",
-        json.dumps({"num_clips": len(rows), "selection": selection, **description}, indent=2) + "\n",
-    )
-    shutil.rmtree(parts)
-    return len(rows)
+    _check_free(folder)
+    with claimed(folder / _PARTS) as parts:
+        _check_free(folder)  # another process may have finished it since
+        found = embed_readable(model, processor, dataset, parts, batch_size, strict)
+        indexed = dataset.select(found.rows).add_column("embedding", list(found.embeds.numpy()))
+        indexed.save_to_disk(folder / "clips")
+        indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
+        indexed.save_faiss_index("embedding", folder / "clips.faiss")
+        about: dict[str, Any] = {"num_clips": len(found.rows), "selection": selection}
+        about |= encoder_of(model, processor).describe()
+        about["files"] = {name: digest(folder / name) for name in _files(folder)}
+        about["unreadable"] = list_unreadable(dataset, found.unreadable)
+        about["digest"] = _digest(about)
+        # Last: a folder without it is not finished.
+        write_text(folder / "index.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    return len(found.rows)
+
+
+def _check_free(folder: Path) -> None:
+    """Raises FileExistsError where the folder has an index, or files of something else than one."""
+    if has_index(folder) or (folder.exists() and not (folder / _PARTS).is_dir() and any(folder.iterdir())):
+        raise FileExistsError(f"{folder} has an index or other files already; name a new folder")
+
+
+def _files(folder: Path) -> list[str]:
+    """The files of an index but `index.json`."""
+    return ["clips.faiss", *sorted(path.relative_to(folder).as_posix() for path in (folder / "clips").iterdir())]
+
+
+def _digest(about: dict[str, Any]) -> str:
+    return digest_of(json.dumps({name: value for name, value in about.items() if name != "digest"}, sort_keys=True))
 
 
 def search(model: Any, processor: Any, folder: str | os.PathLike, text: str, top: int = 5) -> list[FoundClip]:
@@ -99,14 +121,12 @@ def search(model: Any, processor: Any, folder: str | os.PathLike, text: str, top
 
     Raises:
         FileNotFoundError: there is no finished index in the folder.
-        ValueError: it was made with other weights, `text` is empty, or `top` is not positive.
+        ValueError: it is damaged or was made with other weights, `text` is empty, or `top` is not positive.
     """
     folder = Path(folder)
-    if not has_index(folder):
-        raise FileNotFoundError(f"there is no finished search index in {folder}; build it first")
     if not text.strip() or top < 1:
         raise ValueError(f"text={text!r}, top={top}, expected words and a whole number >= 1")
-    made_with = json.loads((folder / "index.json").read_text())
+    made_with = check_index(folder)
     weights = encoder_of(model, processor).describe()["weights_sha256"]
     if made_with["weights_sha256"] != weights:
         raise ValueError(f"{folder} was made with other weights ({made_with['name']}); name another folder")
@@ -122,9 +142,42 @@ def has_index(folder: str | os.PathLike) -> bool:
     return (Path(folder) / "index.json").is_file()
 
 
-def index_selection(folder: str | os.PathLike) -> str:
-    """Returns which clips are in a finished index, as whoever built it said."""
-    return json.loads((Path(folder) / "index.json").read_text())["selection"]
+def read_index(folder: str | os.PathLike) -> dict[str, Any]:
+    """
+    Returns what is known of a finished index: `num_clips`, `selection`, `unreadable`, its model, and digests of its
+    `files`.
+
+    Raises:
+        FileNotFoundError: there is no finished index in the folder.
+        ValueError: its description is damaged.
+    """
+    path = Path(folder) / "index.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no finished search index in {folder}; build it first")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if about["digest"] != _digest(about):
+            raise ValueError("not as it was written")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete {folder} and build the index again") from error
+    return about
+
+
+def check_index(folder: Path) -> dict[str, Any]:
+    """
+    Returns what `read_index` does, of an index whose every file is as it was written.
+
+    Raises:
+        FileNotFoundError: there is no finished index in the folder.
+        ValueError: a file is damaged or not there.
+    """
+    about = read_index(folder)
+    for name, expected in about["files"].items():
+        path = folder / name
+        if not path.is_file() or digest(path) != expected:
+            what = "is not as it was written" if path.is_file() else "is not there"
+            raise ValueError(f"{path} {what}; delete {folder} and build the index again")
+    return about
 
 
 def _found(row: dict, score: float) -> FoundClip:

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo, Features, List, Value
 from datasets.table import InMemoryTable
 
+from ..files import digest_of
+
 EMBEDDINGS = "embeddings"
 _EXPECTED = (
     "expected the Parquet file that surglavi embed writes, with caption_id, embedding, model_id, model_revision"
@@ -45,20 +47,21 @@ class Embeddings:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: a column is missing or of another type, a caption is there twice, a value is not finite in
-                float16, or rows are of several models.
+            ValueError: it is damaged, a column is missing or of another type, a caption is there twice, a value is not
+                finite in float16, or rows are of several models.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"no embeddings at {path}; {_EXPECTED}")
         try:
             columns = ["caption_id", "embedding", "model_id", "model_revision"]
             rows = pq.read_table(path, columns=columns).combine_chunks()
+            written = (rows.schema.metadata or {}).get(b"digest")  # which files of others do not have
             if rows["caption_id"].null_count:
                 raise ValueError("a caption_id is null")
             caption_id = rows["caption_id"].cast(pa.int64()).to_numpy()
             embedding = np.stack(rows["embedding"].to_numpy(zero_copy_only=False)).astype(np.float32)
-            models = pc.unique(rows["model_id"]).to_pylist(), pc.unique(rows["model_revision"]).to_pylist()
-        except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+            models = [pc.unique(rows[name].cast(pa.string())).to_pylist() for name in ("model_id", "model_revision")]
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} cannot be read as embeddings ({' '.join(str(error).split())}); {_EXPECTED}"
             ) from error
@@ -70,6 +73,10 @@ class Embeddings:
             raise ValueError(f"{path} has a caption_id more than once; expected one embedding of each caption")
         with np.errstate(over="ignore"):
             embedding = embedding.astype(np.float16)
+        if written and written.decode(errors="replace") != digest_of(
+            models[0][0], models[1][0], caption_id, embedding
+        ):
+            raise ValueError(f"{path} is not as surglavi embed wrote it; copy it again, or delete it and embed again")
         if not np.isfinite(embedding).all():
             raise ValueError(f"{path} has embeddings that are not finite in float16; embed the clips again")
         return cls(caption_id, embedding, models[0][0], models[1][0])

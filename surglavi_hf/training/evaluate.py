@@ -9,7 +9,7 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import nn
 
-from ..data import Clip, Level, VideoDecodeError
+from ..data import Level
 from ..evaluation import embed_clips, retrieval, zero_shot_clips
 from .trained_model import EncodersOf
 
@@ -67,46 +67,18 @@ def _embed_together(
     """
     count, index = accelerator.num_processes, accelerator.process_index
     size = -(-len(dataset) // count)
-    rows = _Readable(dataset, [min(row, len(dataset) - 1) for row in range(index * size, (index + 1) * size)])
+    rows = [min(row, len(dataset) - 1) for row in range(index * size, (index + 1) * size)]
     try:
-        mine, error = embed_clips(encoders, processor, rows), None
+        found, error = embed_clips(encoders, processor, dataset.select(rows)), None
+        embeds, read = found.embeds, [rows[place] for place in found.rows]
     except ValueError as caught:
-        mine, error = torch.empty(0), str(caught)
-    parts = gather_object([(mine, rows.unreadable, error)])
+        embeds, read, error = torch.empty(0), [], str(caught)
+    parts = gather_object([(embeds, read, error)])
     if errors := [error for *_, error in parts if error]:
         raise ValueError(errors[0])
-    unreadable = set().union(*(part for _, part, _ in parts))
-    readable = [row for row in range(len(dataset)) if row not in unreadable]
-    if not readable:
+    every = [row for _, read, _ in parts for row in read]
+    if not every:
         raise ValueError(f"none of {len(dataset)} validation clips can be read")
-    return torch.cat([part for part, *_ in parts])[: len(dataset)][readable], readable
-
-
-class _Readable:
-    """Rows of a dataset whose clips show black where they cannot be read, so that processes keep in step."""
-
-    def __init__(self, dataset: Dataset, rows: list[int]):
-        self.dataset, self.rows, self.unreadable = dataset, rows, set()
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, place: int) -> dict:
-        return {"clip": _ClipOrBlack(self.dataset[self.rows[place]]["clip"], self.rows[place], self.unreadable)}
-
-    def select_columns(self, names: str) -> "_Readable":
-        return self
-
-
-class _ClipOrBlack:
-    def __init__(self, clip: Clip, row: int, unreadable: set[int]):
-        self.clip, self.row, self.unreadable = clip, row, unreadable
-
-    def frames(self, num_frames: int) -> torch.Tensor:
-        try:
-            return self.clip.frames(num_frames)
-        except (OSError, ValueError, VideoDecodeError) as error:
-            if self.row not in self.unreadable:
-                logger.warning("a validation clip is left out: %s", error)
-            self.unreadable.add(self.row)
-            return torch.zeros(num_frames, 3, 16, 16, dtype=torch.uint8)
+    first = {row: place for place, row in reversed(list(enumerate(every)))}
+    readable = sorted(first)
+    return torch.cat([embeds for embeds, *_ in parts])[[first[row] for row in readable]], readable

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
+
 import pytest
 
 from surglavi_hf import EvalReport
@@ -18,6 +20,15 @@ def test_what_is_no_report(tmp_path, content, message):
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         EvalReport.from_json(tmp_path / "report.json")
+
+
+def test_a_report_of_before_clips_were_left_out(tmp_path):
+    report = EvalReport("mine", {"accuracy": 1.0}, {})
+    report.to_json(tmp_path / "report.json")
+    content = json.loads((tmp_path / "report.json").read_text())
+    del content["unreadable"]
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    assert EvalReport.from_json(tmp_path / "report.json") == report
 
 
 def test_missing(tmp_path):

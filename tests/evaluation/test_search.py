@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import copy
 import shutil
 from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 from datasets import concatenate_datasets, load_dataset
 
+from surglavi_hf.data import VideoDecodeError
 from surglavi_hf.evaluation import build_search_index, embed_clips, embed_texts, search
-from surglavi_hf.evaluation.search import has_index
+from surglavi_hf.evaluation.embed_readable import claimed
+from surglavi_hf.evaluation.search import check_index, has_index, read_index
 
 embedding = import_module("surglavi_hf.evaluation.embed_readable")  # whose name is also its function's
 TEXT = "clip the cystic duct"
@@ -28,7 +32,7 @@ def index(table, tiny_model, tmp_path_factory):
 
 def test_the_best_clips_come_first(index, table, tiny_model):
     model, processor = tiny_model
-    scores = (embed_clips(model, processor, table) @ embed_texts(model, processor, [TEXT])[0]).numpy()
+    scores = (embed_clips(model, processor, table).embeds @ embed_texts(model, processor, [TEXT])[0]).numpy()
     found = search(model, processor, index, TEXT, top=3)
     best = np.argsort(-scores)[:3]
     assert [clip.start_time for clip in found] == [table[int(row)]["start_time"] for row in best]
@@ -44,11 +48,11 @@ def test_it_goes_on_where_it_was_stopped(table, tiny_model, tmp_path, monkeypatc
     monkeypatch.setattr(embedding, "_PART", 5)
     original, done = embed_clips, []
 
-    def embed(*arguments):
+    def embed(*arguments, **options):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(arguments)
-        return original(*arguments)
+        return original(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(embedding, "embed_clips", embed)
@@ -58,12 +62,12 @@ def test_it_goes_on_where_it_was_stopped(table, tiny_model, tmp_path, monkeypatc
     with pytest.raises(FileNotFoundError, match="no finished search index"):
         search(*tiny_model, tmp_path / "index", TEXT)
     seen = []
-    monkeypatch.setattr(embedding, "embed_clips", lambda *a: seen.append(len(a[2])) or original(*a))
+    monkeypatch.setattr(embedding, "embed_clips", lambda *a, **b: seen.append(len(a[2])) or original(*a, **b))
     assert build_search_index(*tiny_model, table, tmp_path / "index") == 12 and seen == [2]
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["clips", "clips.faiss", "index.json"]
 
 
-def test_clips_that_cannot_be_read_are_left_out(corpus, tiny_model, tmp_path, caplog):
+def test_clips_that_cannot_be_read_are_left_out(corpus, tiny_model, tmp_path):
     shutil.copytree(corpus, tmp_path / "corpus")
     table = load_dataset("surglavi", "phase", data_dir=str(tmp_path / "corpus"), split="train")
     names = table["video_name"]
@@ -71,9 +75,47 @@ def test_clips_that_cannot_be_read_are_left_out(corpus, tiny_model, tmp_path, ca
     shutil.rmtree(tmp_path / "corpus" / "frames", ignore_errors=True)
     count = build_search_index(*tiny_model, table, tmp_path / "index")
     assert 0 < count == sum(name != names[0] for name in names)
-    assert "a clip is left out" in caplog.text
+    listed = read_index(tmp_path / "index")["unreadable"]
+    lost = [row["caption_id"] for row in table if row["video_name"] == names[0]]
+    assert [clip["caption_id"] for clip in listed] == lost and f"{names[0]}.mp4" in listed[0]["reason"]
+    assert str(tmp_path) not in (tmp_path / "index" / "index.json").read_text()
+    with pytest.raises(VideoDecodeError, match="a clip cannot be read"):
+        build_search_index(*tiny_model, table, tmp_path / "strict", strict=True)
     with pytest.raises(ValueError, match=r"none of .* clips can be read"):
         build_search_index(*tiny_model, table.filter(lambda row: row["video_name"] == names[0]), tmp_path / "none")
+    assert not (tmp_path / "none").exists() and not (tmp_path / "strict").exists()
+
+
+def test_two_builders_exclude_each_other(table, tiny_model, tmp_path):
+    with (
+        claimed(tmp_path / "index" / ".surglavi-index-parts"),
+        pytest.raises(FileExistsError, match=r"another process is at work in .*index"),
+    ):
+        build_search_index(*tiny_model, table, tmp_path / "index")
+    assert build_search_index(*tiny_model, table, tmp_path / "index") == 12
+
+
+def test_no_damage_passes_for_an_index(index, tiny_model, tmp_path):
+    """Of 1,000 flipped bits each is an error that names the file, or changes nothing that is found."""
+    folder, generator = shutil.copytree(index, tmp_path / "index"), np.random.default_rng(0)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    written = {path: path.read_bytes() for path in files}
+    sizes = np.array([len(content) for content in written.values()])
+    for path, flips in zip(files, np.maximum(1000 * sizes // sizes.sum(), 50), strict=True):
+        for bit in generator.choice(8 * len(written[path]), flips, replace=False):
+            damaged = bytearray(written[path])
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            with pytest.raises(ValueError, match=r"; delete .*index and build the index again") as caught:
+                check_index(folder)
+            assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        path.write_bytes(written[path])
+    (folder / "clips.faiss").write_bytes(written[folder / "clips.faiss"][:-1])
+    with pytest.raises(ValueError, match=r"clips\.faiss is not as it was written; delete"):
+        search(*tiny_model, folder, TEXT)
+    (folder / "clips.faiss").unlink()
+    with pytest.raises(ValueError, match=r"clips\.faiss is not there; delete"):
+        search(*tiny_model, folder, TEXT)
 
 
 def test_what_is_refused(index, table, tiny_model, tmp_path):
@@ -87,6 +129,7 @@ def test_what_is_refused(index, table, tiny_model, tmp_path):
         build_search_index(model, processor, table.select([]), tmp_path / "new")
     with pytest.raises(ValueError, match="expected words and a whole number >= 1"):
         search(model, processor, index, "  ")
-    (index / "index.json").write_text((index / "index.json").read_text().replace('sha256": "', 'sha256": "0'))
+    other = copy.deepcopy(model)
+    torch.nn.init.zeros_(other.temp)
     with pytest.raises(ValueError, match="was made with other weights"):
-        search(model, processor, index, TEXT)
+        search(other, processor, index, TEXT)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surglavi_hf.files import digest_of
 from surglavi_hf.hub import Embeddings
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -67,3 +68,26 @@ def test_no_file(tmp_path):
     (tmp_path / "text.parquet").write_text("no table")
     with pytest.raises(ValueError, match="cannot be read as embeddings"):
         Embeddings.read(tmp_path / "text.parquet")
+
+
+def test_no_damage_passes_for_embeddings(write, tmp_path):
+    """Of 1,000 flipped bits each is an error that names the file, or changes nothing that is read."""
+    rows = pq.read_table(write(embedding=list(VALUES.astype(np.float16))))
+    digest = digest_of("me/x", "abc", rows["caption_id"].to_numpy(), VALUES.astype(np.float16))
+    pq.write_table(rows.replace_schema_metadata({"digest": digest}), tmp_path / "e.parquet")
+    whole, generator, refused = (tmp_path / "e.parquet").read_bytes(), np.random.default_rng(0), 0
+    expected = Embeddings.read(tmp_path / "e.parquet")
+    for bit in generator.choice(8 * len(whole), 1000, replace=False):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "e.parquet").write_bytes(damaged)
+        try:
+            read = Embeddings.read(tmp_path / "e.parquet")
+        except ValueError as error:
+            assert "e.parquet" in str(error) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert (read.model_id, read.model_revision) == ("me/x", "abc")
+            assert np.array_equal(read.caption_id, expected.caption_id)
+            assert np.array_equal(read.embedding, expected.embedding)
+    assert refused > 300
