@@ -16,6 +16,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from .evaluation.pictures import draw_confusion_matrix, draw_ribbons
     from .evaluation.processes import Processes
     from .evaluation.published import UNKNOWN_AVERAGE, comparison, published_zero_shot, report_markdown
+    from .evaluation.report import check_replaceable
     from .files import write_text
 
     benchmark = load_benchmark(
@@ -28,6 +29,9 @@ def evaluate(options: argparse.Namespace) -> int:
         options.frames_dir,
         options.prompts,
     )
+    folder = Path(options.output) / benchmark.name
+    for name in ("report.json", "report.md", "confusion_matrix.png", "ribbons.png"):
+        check_replaceable(folder / name, Path(name).suffix)
     model, processor = _load_model(options)
     windows = Windows(options.window, options.num_frames, options.stride)
     report = zero_shot(
@@ -42,7 +46,6 @@ def evaluate(options: argparse.Namespace) -> int:
     )
     if Processes().index:
         return 0
-    folder = Path(options.output) / benchmark.name
     if benchmark.kind == "single_label":
         draw_confusion_matrix(benchmark, report.predictions, folder / "confusion_matrix.png")
         draw_ribbons(benchmark, report.predictions, folder / "ribbons.png")
@@ -64,6 +67,7 @@ def probe(options: argparse.Namespace) -> int:
     from .evaluation.pictures import draw_linear_probe
     from .evaluation.processes import Processes
     from .evaluation.published import published_linear_probe, report_markdown
+    from .evaluation.report import check_replaceable
     from .files import write_text
 
     settings = Probe(
@@ -75,13 +79,15 @@ def probe(options: argparse.Namespace) -> int:
         )
         for split in ("train", "test")
     ]
+    output = Path(options.output)
+    folder = output / f"{options.benchmark}-probe"
+    for name in ("report.json", "report.md", "linear_probe.png"):
+        check_replaceable(folder / name, Path(name).suffix)
     model, processor = _load_model(options)
     windows = Windows(options.window, options.num_frames, options.stride)
-    output = Path(options.output)
     report = linear_probe(model, processor, *parts, settings, windows, output / "features", options.batch_size)
     if Processes().index:
         return 0
-    folder = output / f"{options.benchmark}-probe"
     folder.mkdir(parents=True, exist_ok=True)
     published = published_linear_probe(options.benchmark)
     if settings.percents:
@@ -109,13 +115,18 @@ def retrieval(options: argparse.Namespace) -> int:
     from .data import Level
     from .evaluation import retrieval
     from .evaluation.published import report_markdown
+    from .evaluation.report import check_replaceable
     from .files import write_text
 
-    model, processor = _load_surgclip(options)
     folder = Path(options.output)
+    levels = [options.level] if options.level else [level.name.lower() for level in Level]
+    for level in levels:
+        for suffix in (".json", ".md"):
+            check_replaceable(folder / f"surglavi_{level}_retrieval{suffix}", suffix)
+    model, processor = _load_surgclip(options)
     folder.mkdir(parents=True, exist_ok=True)
     rows, names, left_out = [], [], {}
-    for level in [options.level] if options.level else [level.name.lower() for level in Level]:
+    for level in levels:
         dataset = _load_split(options, level)
         report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval", strict=options.strict)
         report.protocol |= {"split": options.split, "split_fraction": options.fraction}
@@ -133,11 +144,14 @@ def search(options: argparse.Namespace) -> int:
     from .data import VideoDecodeError
     from .evaluation import build_search_index, search
     from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
+    from .evaluation.report import check_replaceable
     from .evaluation.search import has_index, read_index
     from .files import printable
 
     if not options.text.strip() or options.top < 1:
         raise ValueError(f"TEXT {options.text!r}, --top {options.top}: expected words and a whole number >= 1")
+    if options.output:
+        check_replaceable(options.output, ".png")
     model, processor = _load_surgclip(options)
     level, split = options.level or "task", options.split or "train"
     selection = f"level {level}, split {split}"
@@ -177,6 +191,8 @@ def embed(options: argparse.Namespace) -> int:
     from .evaluation import embed_captions
     from .evaluation.embed_captions import unreadable_path
 
+    if Path(options.output).exists():
+        raise FileExistsError(f"{options.output} is there already; name a new file")
     model, processor = _load_surgclip(options)
     level = options.level or "all"
     dataset = load_dataset("surglavi", level, data_dir=options.data_dir, split="train", available_only=True)

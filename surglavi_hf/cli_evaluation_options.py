@@ -95,7 +95,7 @@ def _add_surglavi(commands: Any) -> None:
     search.add_argument("--index", required=True, metavar="DIR", help="folder of the index; new, to build it")
     search.add_argument("--data-dir", "--data_dir", metavar="DIR", help="holds surglavi_beta.db and the videos")
     search.add_argument("--top", type=_number, default=5, metavar="N", help="clips shown (default: 5)")
-    search.add_argument("--output", metavar="FILE", help="write a contact sheet, a PNG")
+    search.add_argument("--output", metavar="FILE", help="write a contact sheet, NAME.png")
     _add_split(search, None)
     _add_strict(search)
     _add_embed(commands)

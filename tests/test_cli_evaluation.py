@@ -145,6 +145,29 @@ def test_clips_that_cannot_be_read(folder, corpus, tmp_path, capsys):
         assert last == f"surglavi search: {lost} clips cannot be read and are left out; {path} lists them"
 
 
+@pytest.mark.parametrize("command", ["evaluate", "probe", "retrieval", "search", "embed"])
+def test_no_file_of_others_is_replaced(folder, corpus, tmp_path, capsys, command):
+    """Which is said before anything is computed."""
+    mine = {
+        "evaluate": "autolaparo/report.md",
+        "probe": "autolaparo-probe/linear_probe.png",
+        "retrieval": "surglavi_phase_retrieval.json",
+        "search": "surglavi_beta.db",
+        "embed": "surglavi_beta.db",
+    }
+    path = tmp_path / mine[command]
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"SQLite format 3")
+    output = str(path if command in ("search", "embed") else tmp_path)
+    benchmark = ["autolaparo", "--root", str(folder / "autolaparo")]
+    more = {"evaluate": benchmark, "probe": benchmark, "search": ["a text"]}
+    data = ["--data-dir", str(corpus)] if command in ("retrieval", "search", "embed") else []
+    data += ["--index", str(tmp_path / "index")] if command == "search" else []
+    assert main([command, *more.get(command, []), *data, "--model", "nowhere", "--output", output]) == 1
+    assert f"error: {path} is " in capsys.readouterr().err.strip().splitlines()[-1]
+    assert path.read_bytes() == b"SQLite format 3"
+
+
 @pytest.fixture
 def half_a_model(folder, tmp_path):
     """A model that lacks a weight."""

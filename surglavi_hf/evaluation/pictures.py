@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from ..files import written_whole
 from .benchmarks import Benchmark
-from .report import EvalReport
+from .report import EvalReport, check_replaceable
 
 FRAMES_SHOWN = 6
 
@@ -192,5 +192,6 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: str | os.PathLike) -> None:
+    check_replaceable(path, ".png")
     with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=100)

@@ -15,6 +15,8 @@ from ..files import write_text
 if TYPE_CHECKING:
     import torch
 
+# How files begin that an evaluation writes.
+_BEGINNINGS = {".json": b'{\n  "benchmark": ', ".md": b"### ", ".png": b"\x89PNG\r\n\x1a\n"}
 LIBRARIES = ("surglavi-hf", "torch", "transformers", "datasets", "scikit-learn", "ivtmetrics", "pillow", "av")
 
 
@@ -51,7 +53,14 @@ class EvalReport:
     unreadable: list[dict[str, str | int | float | None]] = field(default_factory=list)
 
     def to_json(self, path: str | os.PathLike) -> None:
-        """Writes the report, whole or not at all."""
+        """
+        Writes the report, whole or not at all, also in the place of another report.
+
+        Raises:
+            ValueError: the name does not end in `.json`.
+            FileExistsError: there is something else.
+        """
+        check_replaceable(path, ".json")
         write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
@@ -72,6 +81,28 @@ class EvalReport:
         if not isinstance(content, dict) or set(content) | {"unreadable"} != names:
             raise ValueError(f"{path} is no EvalReport, expected an object with the keys {', '.join(sorted(names))}")
         return cls(**content)
+
+
+def check_replaceable(path: str | os.PathLike, suffix: str) -> None:
+    """
+    Looks whether a file may be written that could be another than the caller thinks of.
+
+    Args:
+        suffix: ".json", ".md" or ".png": what is written.
+
+    Raises:
+        ValueError: the name of `path` does not end in `suffix`.
+        FileExistsError: there is something that no evaluation wrote.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise ValueError(f"{path} is to be a {suffix[1:].upper()} file; give it a name that ends in {suffix}")
+    beginning = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            beginning = file.read(len(_BEGINNINGS[suffix]))
+    if path.exists() and beginning != _BEGINNINGS[suffix]:
+        raise FileExistsError(f"{path} is there already, and not from an evaluation; name another, or move it away")
 
 
 def weights_digest(tensors: Iterable[tuple[str, "torch.Tensor"]]) -> str:

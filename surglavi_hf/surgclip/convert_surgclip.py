@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -19,6 +18,7 @@ from .modeling_surgclip import SurgCLIPModel
 from .processing_surgclip import SurgCLIPProcessor
 from .video_processing_surgclip import SurgCLIPVideoProcessor
 
+_UNFINISHED = ".unfinished"  # of a folder that is being written
 TOKENIZER = "google-bert/bert-base-uncased"  # as the released code has it
 
 
@@ -56,6 +56,9 @@ def convert_surgclip_checkpoint(
         )
     if not checkpoint_path.is_file():
         raise FileNotFoundError(f"no checkpoint at {checkpoint_path}; download surgclip_beta.pth of {HUB_MODEL}")
+    unfinished = output_dir / _UNFINISHED
+    if output_dir.is_dir() and list(output_dir.iterdir()) == [unfinished]:
+        shutil.rmtree(unfinished)  # of a conversion that was killed
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise FileExistsError(f"{output_dir} is not empty; name a new folder, or empty this one")
     if output_dir == Path.cwd():
@@ -71,21 +74,22 @@ def convert_surgclip_checkpoint(
     state_dict = {name: tensor.to(torch.float32, copy=True).contiguous() for name, tensor in state_dict.items()}
     model = SurgCLIPModel.from_pretrained(None, config=config, state_dict=state_dict, dtype=torch.float32)
 
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}-", dir=output_dir.parent))
+    made = not output_dir.exists()
+    unfinished.mkdir(parents=True)
     try:
-        model.save_pretrained(beside)
-        processor.save_pretrained(beside)
+        model.save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)
         origin = _origin(checkpoint_path, model, revision)
-        (beside / "conversion.json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-        (beside / "README.md").write_text(_card(origin, output_dir.name), encoding="utf-8")
-        # mkdtemp and safetensors shut others out, whatever the user's mask.
-        mode = (beside / "README.md").stat().st_mode & 0o666
-        (beside / "model.safetensors").chmod(mode)
-        beside.chmod(mode | (mode & 0o444) >> 2)
-        beside.rename(output_dir)
+        (unfinished / "conversion.json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+        (unfinished / "README.md").write_text(_card(origin, output_dir.name), encoding="utf-8")
+        # The config last: without it nothing is loaded.
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "config.json"):
+            path.rename(output_dir / path.name)
+        unfinished.rmdir()
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(output_dir, ignore_errors=True)
+        if not made:
+            output_dir.mkdir(exist_ok=True)
         raise
     return output_dir
 

@@ -6,6 +6,7 @@ Shapes below: B clips, T frames, D projection size.
 """
 
 import os
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -44,6 +45,14 @@ class SurgCLIPPreTrainedModel(PreTrainedModel):
         model = loaded[0] if kwargs.get("output_loading_info") else loaded
         model._freeze_unused()  # loading makes new, trainable parameters
         return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
+        """As [`PreTrainedModel.save_pretrained`], with weights that whoever may read the config may read."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        config = Path(save_directory) / "config.json"
+        if config.is_file():  # which one of several processes writes
+            for weights in config.parent.glob("model*.safetensors"):
+                weights.chmod(config.stat().st_mode & 0o666)  # safetensors shuts others out, whatever the user's mask
 
     @classmethod
     def is_custom_code(cls) -> bool:

@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
 from benchmarks.released_surgclip import ReleasedSurgCLIP
 from surglavi_hf.cli import main
-from surglavi_hf.surgclip import convert_surgclip_checkpoint
+from surglavi_hf.surgclip import SurgCLIPProcessor, convert_surgclip_checkpoint
 from surglavi_hf.surgclip.convert_surgclip import released_config
 
 from ..conftest import GOLDEN
@@ -104,6 +104,28 @@ def test_the_users_mask_is_kept(tmp_path):
         os.umask(mask)
     assert folder.stat().st_mode & 0o777 == 0o750
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
+
+
+def test_nothing_is_left_beside_the_folder(tmp_path, monkeypatch):
+    """Where it is killed, only in it, and the next conversion takes it over; where it fails, nowhere."""
+    (tmp_path / "model" / ".unfinished").mkdir(parents=True)
+    (tmp_path / "model" / ".unfinished" / "model.safetensors").write_bytes(b"half")
+    convert(CHECKPOINT, tmp_path / "model")
+    assert AutoModel.from_pretrained(tmp_path / "model") and not (tmp_path / "model" / ".unfinished").exists()
+    (tmp_path / "empty").mkdir()
+    seen = []
+
+    def fail(self, folder):
+        seen.append([*tmp_path.iterdir()])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(SurgCLIPProcessor, "save_pretrained", fail)
+    for name in ("empty", "new"):
+        with pytest.raises(OSError, match="no space left"):
+            convert(CHECKPOINT, tmp_path / name)
+        assert {path.name for path in seen.pop()} <= {"model", "empty", name}
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "empty"}
+    assert not list((tmp_path / "empty").iterdir())
 
 
 def test_links_and_the_working_directory(tmp_path, monkeypatch):

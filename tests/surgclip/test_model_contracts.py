@@ -3,6 +3,7 @@
 
 import copy
 import inspect
+import os
 import random
 from collections.abc import Iterable
 
@@ -35,6 +36,19 @@ def test_save_and_load(make_model, tmp_path, layout):
     assert not info["missing_keys"] and not info["unexpected_keys"]
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
     assert torch.equal(logits(model), logits(loaded))
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o007])
+def test_weights_can_be_read_by_who_can_read_the_config(make_model, tmp_path, layout, mask):
+    before = os.umask(mask)
+    try:
+        make_model(layout=layout).save_pretrained(tmp_path / "whole")
+        make_model(layout=layout).save_pretrained(tmp_path / "shards", max_shard_size="50KB")
+    finally:
+        os.umask(before)
+    files = [*(tmp_path / "whole").iterdir(), *(tmp_path / "shards").iterdir()]
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~mask}
 
 
 def test_safetensors_only(make_model, tmp_path, layout):
