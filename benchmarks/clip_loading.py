@@ -175,7 +175,7 @@ def write_webp_files(video: Path, folder: Path) -> None:
         for number, content in enumerate(png_files(frames, stream), start=1):
             png = folder / f"{number:09d}.png"
             png.write_bytes(content)
-            with Image.open(png) as image:
+            with Image.open(png, formats=["PNG"]) as image:
                 scale = WEBP_LONGER_SIDE / max(image.size)
                 size = round(image.width * scale), round(image.height * scale)
                 image.resize(size).save(png.with_suffix(".webp"), quality=WEBP_QUALITY)
@@ -197,7 +197,7 @@ def read_webp_files(folder: Path, timestamps: np.ndarray) -> torch.Tensor:
     """As [`read_frames`]."""
     images = []
     for number in np.floor(timestamps * FPS).astype(int) + 1:
-        with Image.open(folder / f"{number:09d}.webp") as image:
+        with Image.open(folder / f"{number:09d}.webp", formats=["WEBP"]) as image:
             images.append(np.asarray(image))
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 

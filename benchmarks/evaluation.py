@@ -59,7 +59,7 @@ def every_window_alone(frames: ImageFrames, windows: np.ndarray) -> Iterator[tor
     for window in windows:
         clip = []
         for position in window:
-            with Image.open(frames.folder / frames.names[position]) as image:
+            with Image.open(frames.folder / frames.names[position], formats=("PNG", "JPEG")) as image:
                 small = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
             clip.append((torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255 - 0.5) / 0.5)
         yield torch.stack(clip)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 _TOLERANCE = 1e-3  # what another library's resizing adds
+_MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA")  # of 8 bits
+_ORIENTATION = 0x0112  # of EXIF; 1 is upright
 _REMEDY = 'pass input_data_format="channels_first" or "channels_last"'
 
 
@@ -100,11 +102,20 @@ def _check(video: Any) -> None:
 def _stack(video: Any) -> torch.Tensor:
     if not isinstance(video, (list, tuple)):
         return _tensor(video)
-    frames = [_tensor(np.array(frame.convert("RGB")) if _is_pil(frame) else frame) for frame in video]
+    frames = [_tensor(_rgb(frame) if _is_pil(frame) else frame) for frame in video]
     shapes = sorted({tuple(frame.shape) for frame in frames})
     if len(shapes) > 1:
         raise ValueError(f"video has frames of shapes {shapes[0]} and {shapes[1]}, expected one")
     return torch.stack(frames)
+
+
+def _rgb(image: Any) -> np.ndarray:
+    """Of a PIL image that shows what it stores: convert() cuts 16 bits off at 255, and turns nothing."""
+    if image.mode not in _MODES:
+        raise ValueError(f"video has an image of PIL's mode {image.mode}, expected RGB or grey of 8 bits; convert it")
+    if image.getexif().get(_ORIENTATION, 1) > 1:
+        raise ValueError("video has an image that is stored turned; pass PIL's ImageOps.exif_transpose(image)")
+    return np.array(image.convert("RGB"))
 
 
 def _tensor(value: torch.Tensor | np.ndarray) -> torch.Tensor:

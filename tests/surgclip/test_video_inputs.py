@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,14 @@ class Video:
 
     def frames(self, num_frames):
         return self.given[:num_frames]
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """As a phone stores a picture that was taken upright."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    image.save(file, "JPEG", exif=exif)
+    return Image.open(file, formats=["JPEG"])
 
 
 def forms() -> dict:
@@ -111,6 +120,9 @@ def test_channels_that_may_be_first_or_last():
         (CLIP.float(), r"values from 0 to 25\d, expected 0 to 1; pass uint8"),
         (CLIP / 255 - 0.5, "values from -0.5 to 0.5, expected 0 to 1"),
         (CLIP / 255 * float("nan"), "values from nan to nan"),
+        ([Image.fromarray(np.zeros((4, 4), np.uint16))], "image of PIL's mode I;16, expected RGB or grey of 8 bits"),
+        ([IMAGES[0].convert("CMYK")], "image of PIL's mode CMYK, expected RGB or grey of 8 bits"),
+        ([turned(IMAGES[0])], r"stored turned; pass PIL's ImageOps.exif_transpose\(image\)"),
         ([CLIP[0], CLIP[1, :, :4]], r"frames of shapes \(3, 4, 8\) and \(3, 6, 8\), expected one"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from ..frame_source import FrameSource, ImageFrames, VideoFrames
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # as the released package
 # A class index, or for several classes a tuple of 0 and 1, one a class.
 Label = int | tuple[int, ...]
 
