@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 # How files begin that an evaluation writes.
 _BEGINNINGS = {".json": b'{\n  "benchmark": ', ".md": b"### ", ".png": b"\x89PNG\r\n\x1a\n"}
-LIBRARIES = ("surglavi-hf", "torch", "transformers", "datasets", "scikit-learn", "ivtmetrics", "pillow", "av")
+LIBRARIES = (
+    "surglavi-hf",
+    *("torch", "torchvision", "transformers", "tokenizers", "datasets"),
+    *("numpy", "scipy", "scikit-learn", "ivtmetrics"),
+    *("pillow", "av", "torchcodec", "decord"),
+)
 
 
 @dataclass

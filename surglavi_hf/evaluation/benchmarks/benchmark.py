@@ -13,6 +13,8 @@ from ..frame_source import FrameSource
 from .definition import Kind
 from .native_format import Label
 
+_SAMPLE = 16 * 1024  # bytes; most frames are of a few of these
+
 
 @dataclass(frozen=True)
 class LabelledVideo:
@@ -97,14 +99,32 @@ class Benchmark:
         """
         if unknown := [name for name in videos if name not in self.videos]:
             raise ValueError(f"{self.name} has no video {unknown[0]!r}, expected some of {', '.join(self.videos)}")
-        return replace(self, videos={name: self.videos[name] for name in videos})
+        chosen = {name: self.videos[name] for name in videos}
+        return replace(self, videos=chosen, protocol={**self.protocol, "videos": ", ".join(chosen), **counts(chosen)})
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of classes, labels, listed frames, and names and sizes of the files."""
+        """
+        A digest of classes, labels, listed frames, and of the files their names, sizes, and bytes at the beginning, in
+        the middle and at the end.
+        """
         digest = hashlib.sha256(repr((self.name, self.kind, self.classes)).encode())
         for name, video in self.videos.items():
             digest.update(repr((name, video.numbers, video.times, sorted(video.labels.items()))).encode())
             for path in video.frames.files() if video.frames is not None else []:
-                digest.update(repr((path.name, path.stat().st_size)).encode())
+                size = path.stat().st_size
+                digest.update(repr((path.name, size)).encode())
+                with path.open("rb") as file:
+                    for start in sorted({0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)}):
+                        file.seek(start)
+                        digest.update(file.read(_SAMPLE))
         return digest.hexdigest()[:16]
+
+
+def counts(videos: Mapping[str, LabelledVideo]) -> dict[str, int]:
+    """Returns how many videos and frames there are, for a report."""
+    return {
+        "num_videos": len(videos),
+        "num_labelled_frames": sum(len(video.labels) for video in videos.values()),
+        "num_listed_frames": sum(len(video.numbers) for video in videos.values()),
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..frame_source import ImageFrames, VideoFrames
 from .autolaparo import AutoLaparo
-from .benchmark import Benchmark, LabelledVideo
+from .benchmark import Benchmark, LabelledVideo, counts
 from .cholec80 import Cholec80
 from .cholect50 import CholecT50
 from .common_form import CommonForm, ListedVideo, annotation_path, read_common_form
@@ -114,13 +114,12 @@ def load_benchmark(
         "split": split,
         "split_variant": variant,
         "split_note": split_note,
-        "num_videos": len(read),
         "videos": "all of the split" if videos is None else ", ".join(read),
-        "num_labelled_frames": sum(len(video.labels) for video in read.values()),
+        **counts(read),
         "frames_listed_in": listed_in,
-        "num_listed_frames": sum(len(video.numbers) for video in read.values()),
         "frame_times": _frame_times(form, read),
         "input": _input_line(read),
+        "frame_reading": next((video.frames.reading for video in read.values() if video.frames is not None), "none"),
     }
     return Benchmark(name, labels.kind, classes, texts, read, protocol)
 
