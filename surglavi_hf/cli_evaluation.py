@@ -43,6 +43,7 @@ def evaluate(options: argparse.Namespace) -> int:
         options.output,
         options.batch_size,
         options.num_workers,
+        options.clean_prompts,
     )
     if Processes().index:
         return 0

@@ -42,6 +42,11 @@ def add_evaluation(commands: Any) -> None:
     evaluate.add_argument("--videos", nargs="+", metavar="NAME", help="only these videos of the split")
     evaluate.add_argument("--prompts", metavar="NAME|FILE", help="prompt set, 'names', or a YAML or JSON file")
     evaluate.add_argument(
+        "--clean-prompts",
+        action="store_true",
+        help="clean prompts as the model's captions were (default: as they are, as the released evaluation)",
+    )
+    evaluate.add_argument(
         "--absent-classes",
         choices=("official", "zero", "left_out"),
         default="official",

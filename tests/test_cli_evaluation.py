@@ -192,3 +192,10 @@ def test_a_model_that_lacks_weights(folder, corpus, half_a_model, tmp_path, caps
     assert error.splitlines()[-1].startswith(f"surglavi {command}: error: the weights of {half_a_model} do not fit")
     assert "no vision_proj.weight; copy or download it again" in error and "LOAD REPORT" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_cleaned_prompts(folder):
+    more = ["--videos", "15", "--output", folder / "cleaned", "--clean-prompts"]
+    assert main(["evaluate", "autolaparo", *arguments(folder, *more)]) == 0
+    report = EvalReport.from_json(folder / "cleaned" / "autolaparo" / "report.json")
+    assert report.protocol["prompt_cleaning"] == "as the model's captions"

@@ -57,7 +57,22 @@ class VideoEncoder(ABC):
 
     @abstractmethod
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Returns L2-normalised `torch.float32` embeddings of shape `(len(texts), projection_dim)`, on the CPU."""
+        """
+        Returns L2-normalised `torch.float32` embeddings of shape `(len(texts), projection_dim)`, on the CPU. Texts are
+        tokenized as they are.
+        """
+
+    def embed_cleaned_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """
+        Returns the like of texts that are first cleaned as the captions were that the model was trained on.
+
+        Raises:
+            ValueError: it is not known to have been trained on cleaned captions.
+        """
+        raise ValueError(
+            f"prompts of {type(self.model).__name__} cannot be cleaned: its processor cleans no captions; leave "
+            "clean_prompts (--clean-prompts) out"
+        )
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -67,6 +82,14 @@ class VideoEncoder(ABC):
     def describe(self) -> dict[str, str | None]:
         """Returns what a report says of the model, and on which stored results depend."""
         return describe_model(self.model, self.processor) | {"encoder": type(self).__qualname__}
+
+    def frame_protocol(self) -> dict[str, str]:
+        """Returns by name how the model is run and what is made of frames, on which stored results depend, too."""
+        return _arithmetic(self.model)
+
+    def text_protocol(self, texts: Sequence[str]) -> dict[str, str | int]:
+        """Returns the like of texts."""
+        return {}
 
 
 class ClipEncoder(VideoEncoder):
@@ -88,8 +111,23 @@ class ClipEncoder(VideoEncoder):
         return {"projected": finite(projected.float().cpu(), "windows"), "raw": raw}
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        inputs = self.processor(text=list(texts), return_tensors="pt").to(self.model.device)
-        return finite(self.model.get_text_features(**inputs).pooler_output.float().cpu(), "texts")
+        # Not by the processor, which cleans captions: the released evaluation tokenizes prompts as they are.
+        return self._embed(self.processor.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt"))
+
+    def embed_cleaned_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        if not self.processor.text_preprocess:
+            return super().embed_cleaned_texts(texts)
+        return self._embed(self.processor(text=list(texts), return_tensors="pt"))
+
+    def _embed(self, inputs: Any) -> torch.Tensor:
+        features = self.model.get_text_features(**inputs.to(self.model.device))
+        return finite(features.pooler_output.float().cpu(), "texts")
+
+    def frame_protocol(self) -> dict[str, str]:
+        return super().frame_protocol() | {"frame_preprocessing": _settings(self.processor.video_processor)}
+
+    def text_protocol(self, texts: Sequence[str]) -> dict[str, str | int]:
+        return _lengths(self.processor.tokenizer, texts, self.processor.tokenizer.model_max_length)
 
 
 class FrameEncoder(VideoEncoder):
@@ -115,15 +153,32 @@ class FrameEncoder(VideoEncoder):
         return {"projected": means[:, : self._projection_dim], "raw": means[:, self._projection_dim :]}
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        # SigLIP was trained on texts filled up to one length.
-        config = self.model.config
-        padding = "max_length" if config.model_type.startswith("siglip") else True
-        longest = config.text_config.max_position_embeddings
         inputs = self.processor(
-            text=list(texts), padding=padding, truncation=True, max_length=longest, return_tensors="pt"
+            text=list(texts),
+            padding=self._padding,
+            truncation=True,
+            max_length=self._max_text_length,
+            return_tensors="pt",
         )
         features = self.model.get_text_features(**inputs.to(self.model.device)).pooler_output
         return F.normalize(finite(features.float().cpu(), "texts"), dim=-1)
+
+    def frame_protocol(self) -> dict[str, str]:
+        return super().frame_protocol() | {"frame_preprocessing": _settings(self.processor.image_processor)}
+
+    def text_protocol(self, texts: Sequence[str]) -> dict[str, str | int]:
+        padding = "to the longest" if self._padding is True else "to the most tokens"
+        lengths = _lengths(self.processor.tokenizer, texts, self._max_text_length)
+        return lengths | {"text_padding": padding}
+
+    @property
+    def _padding(self) -> bool | str:
+        # SigLIP was trained on texts filled up to one length.
+        return "max_length" if self.model.config.model_type.startswith("siglip") else True
+
+    @property
+    def _max_text_length(self) -> int:
+        return self.model.config.text_config.max_position_embeddings
 
 
 def encoder_of(model: Any, processor: Any) -> VideoEncoder:
@@ -155,6 +210,7 @@ def describe_model(model: Any, processor: Any) -> dict[str, str | None]:
         "weights_sha256": weights_digest(sorted(model.state_dict().items())),
         "config_sha256": _digest_settings(config),
         "processor_sha256": _digest_settings(processor),
+        "tokenizer_sha256": _digest_tokenizer(getattr(processor, "tokenizer", None)),
     }
 
 
@@ -162,8 +218,20 @@ def _digest_settings(part: Any) -> str | None:
     """Of a processor or config; not of what only a saved one knows, such as where it lies and its code."""
     if not hasattr(part, "to_dict"):
         return None
-    text = json.dumps(_without_origin(part.to_dict()), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _digest(_without_origin(part.to_dict()))
+
+
+def _digest_tokenizer(tokenizer: Any) -> str | None:
+    """Of its vocabulary and rules, which a processor's settings do not tell."""
+    if tokenizer is None:
+        return None
+    rules = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else tokenizer.get_vocab()
+    rules = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}  # of the last call
+    return _digest([rules, tokenizer.model_max_length, tokenizer.padding_side, tokenizer.truncation_side])
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _without_origin(settings: dict) -> dict:
@@ -172,6 +240,34 @@ def _without_origin(settings: dict) -> dict:
         for name, value in settings.items()
         if name not in _ORIGIN
     }
+
+
+def _arithmetic(model: Any) -> dict[str, str]:
+    """By what numbers, and on what, a model computes."""
+    device = next((parameter.device.type for parameter in model.parameters()), "cpu")
+    dtype = str(getattr(model, "dtype", "")).removeprefix("torch.")
+    if torch.is_autocast_enabled(device):
+        dtype += f", autocast to {str(torch.get_autocast_dtype(device)).removeprefix('torch.')}"
+    configs = [module.config for module in model.modules() if hasattr(module, "config")]
+    ways = sorted({str(config._attn_implementation) for config in configs if hasattr(config, "_attn_implementation")})
+    found = {"device": device, "dtype": dtype, "float32_products": torch.get_float32_matmul_precision()}
+    if device == "cuda":
+        found["float32_convolutions"] = torch.backends.cudnn.conv.fp32_precision
+    return found | {"attention": ", ".join(ways)}
+
+
+def _settings(processor: Any) -> str:
+    """Its class, which says by what library it resizes, and all it is set to."""
+    # A saved one has a type, too, which is that of another library where this one stands in for it.
+    settings = {name: value for name, value in processor.to_dict().items() if not name.endswith("_type")}
+    said = [f"{name} {value}" for name, value in sorted(settings.items()) if value is not None]
+    return f"{type(processor).__name__}: {', '.join(said)}"
+
+
+def _lengths(tokenizer: Any, texts: Sequence[str], longest: int) -> dict[str, str | int]:
+    """How long texts may be, and how many are longer, of which the end is not read."""
+    lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
+    return {"text_max_tokens": longest, "texts_cut": sum(length > longest for length in lengths)}
 
 
 @contextmanager

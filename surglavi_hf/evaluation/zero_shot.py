@@ -28,10 +28,12 @@ def zero_shot(
     output_dir: str | os.PathLike | None = None,
     batch_size: int = 32,
     num_workers: int = 0,
+    clean_prompts: bool = False,
 ) -> EvalReport:
     """
     Scores every labelled frame by the mean cosine similarity of the window around it with each class's prompt; several
     prompts of a class are averaged, and normalised again. One class is the best, several are ranked by their scores.
+    Prompts are tokenized as they are, as the released evaluation does.
 
     Under `accelerate launch` or torchrun the processes share the videos, and each returns the whole report.
 
@@ -44,8 +46,9 @@ def zero_shot(
             left out; "zero" or "left_out" for both.
         output_dir: Folder for the scores, a file a video as soon as it is done, below a folder of the benchmark's
             name. An evaluation that was stopped goes on from there; files of another one are refused.
-        batch_size: Windows a forward pass.
+        batch_size: Windows a forward pass; changes scores by rounding alone.
         num_workers: Processes that read frames.
+        clean_prompts: Clean prompts first as the captions were that the model was trained on.
 
     Returns:
         The [`EvalReport`]. It is the same, but for the seconds, however often the evaluation was stopped and on
@@ -54,23 +57,28 @@ def zero_shot(
     Raises:
         FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
         ValueError: `benchmark` has labels alone, no video or no prompts, the scores are of another evaluation, or an
-            embedding is not finite.
+            embedding is not finite, or prompts are to be cleaned for a model that was not trained so.
     """
     check_can_be_seen(benchmark)
     windows = windows or Windows()
     encoder = encoder_of(model, processor)
-    protocol = {**benchmark.protocol, **windows.protocol(encoder.num_frames), "absent_classes": absent_classes}
-    protocol |= {
-        "score": "mean over the window of the cosine similarity to the class's prompt",
-        "dtype": str(getattr(model, "dtype", "")).removeprefix("torch."),
+    seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
+    read = {
+        "prompt_cleaning": "as the model's captions" if clean_prompts else "none, tokenized as they are",
+        "several_prompts": "mean of their unit vectors, normalised again",
+        **encoder.text_protocol(_texts(benchmark.prompts)),
     }
+    protocol = {**benchmark.protocol, **seen, **read, "absent_classes": absent_classes}
+    protocol["score"] = (
+        "mean over the window of the cosine similarity to the class's prompt; of equal ones the first class"
+    )
     description, store = encoder.describe(), None
     if output_dir is not None:
-        choices = (benchmark.prompts, windows.protocol(encoder.num_frames), protocol["dtype"])
-        key = store_key(benchmark.fingerprint, description, *choices)
+        read_as = benchmark.protocol["frame_reading"]
+        key = store_key(benchmark.fingerprint, description, benchmark.prompts, read_as, seen, read)
         store = VideoStore(Path(output_dir) / benchmark.name / "scores", key)
     with encoder.evaluating():
-        class_embeds = embed_classes(encoder, benchmark.prompts)  # (C, D)
+        class_embeds = embed_classes(encoder, benchmark.prompts, clean_prompts)  # (C, D)
 
         def keep(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return {"scores": embeds["projected"] @ class_embeds.T}  # (B, C)
@@ -89,7 +97,9 @@ def zero_shot(
         benchmark=benchmark.name,
         metrics=metrics,
         protocol=protocol,
-        per_class=per_class,
+        per_class=[
+            row | {"prompts": " / ".join(texts)} for row, texts in zip(per_class, benchmark.prompts, strict=True)
+        ],
         predictions=np.concatenate(predictions).tolist() if benchmark.kind == "single_label" else [],
         model=description,
         data_fingerprint=benchmark.fingerprint,
@@ -98,10 +108,17 @@ def zero_shot(
     )
 
 
-def embed_classes(encoder: VideoEncoder, prompts: tuple[tuple[str, ...], ...]) -> torch.Tensor:
+def embed_classes(
+    encoder: VideoEncoder, prompts: tuple[tuple[str, ...], ...], clean_prompts: bool = False
+) -> torch.Tensor:
     """Returns a unit vector for each class, of shape `(num_classes, projection_dim)`; each text is embedded once."""
-    texts = list(dict.fromkeys(text for of_class in prompts for text in of_class))
-    embeds = torch.cat([encoder.embed_texts(texts[start : start + 64]) for start in range(0, len(texts), 64)])
+    texts = _texts(prompts)
+    embed = encoder.embed_cleaned_texts if clean_prompts else encoder.embed_texts
+    embeds = torch.cat([embed(texts[start : start + 64]) for start in range(0, len(texts), 64)])
     place = {text: index for index, text in enumerate(texts)}
     classes = [embeds[[place[text] for text in of_class]] for of_class in prompts]  # each (num_prompts, D)
     return torch.stack([texts[0] if len(texts) == 1 else F.normalize(texts.mean(dim=0), dim=0) for texts in classes])
+
+
+def _texts(prompts: tuple[tuple[str, ...], ...]) -> list[str]:
+    return list(dict.fromkeys(text for of_class in prompts for text in of_class))

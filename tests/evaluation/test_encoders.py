@@ -17,6 +17,7 @@ from transformers import (
 
 from surglavi_hf.evaluation import VideoEncoder, Windows, load_benchmark, zero_shot
 from surglavi_hf.evaluation.encoders import encoder_of
+from surglavi_hf.training.start import learn_tokenizer
 
 from .native_files import VIDEOS, some_labels, write_frames, write_native
 
@@ -113,6 +114,33 @@ def test_description_tells_processors_apart(tiny_model, tmp_path):
     assert first == encoder_of(model, saved).describe()["processor_sha256"]
     saved.text_preprocess = False
     assert first != encoder_of(model, saved).describe()["processor_sha256"]
+
+
+def test_description_tells_tokenizers_apart(tiny_model):
+    """Neither what a processor saves of itself nor the weights say by what wordpieces texts are read."""
+    model, processor = tiny_model
+    other = type(processor)(processor.video_processor, learn_tokenizer(["another vocabulary"]))
+    first, second = (encoder_of(model, each).describe() for each in (processor, other))
+    assert {name for name in first if first[name] != second[name]} == {"tokenizer_sha256"}
+    other.tokenizer(["one", "one another"], padding=True, truncation=True)
+    assert encoder_of(model, other).describe() == second, "the same after a call"
+
+
+def test_protocol_of_image_models(image_model):
+    """The class of the image processor says by what library frames are resized, which a saved one does not."""
+    model, processor = image_model
+    frames, texts = encoder_of(model, processor).frame_protocol(), encoder_of(model, processor).text_protocol
+    assert frames["frame_preprocessing"].startswith(f"{type(processor.image_processor).__name__}: ")
+    assert "resample" in frames["frame_preprocessing"] and "_type" not in frames["frame_preprocessing"]
+    padding = "to the most tokens" if "siglip" in model.config.model_type else "to the longest"
+    assert texts(["a", "the hook " * 30]) == {"text_max_tokens": 24, "texts_cut": 1, "text_padding": padding}
+
+
+def test_prompts_of_models_whose_captions_were_not_cleaned(image_model, tiny_model):
+    raw = type(tiny_model[1])(tiny_model[1].video_processor, tiny_model[1].tokenizer, text_preprocess=False)
+    for encoder in (encoder_of(*image_model), encoder_of(tiny_model[0], raw)):
+        with pytest.raises(ValueError, match=r"its processor cleans no captions; leave .*--clean-prompts.* out"):
+            encoder.embed_cleaned_texts(["a grasper"])
 
 
 def test_other_models(tiny_model):

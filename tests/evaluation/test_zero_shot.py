@@ -9,15 +9,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import accuracy_score
 
-from surglavi_hf.evaluation import BENCHMARKS, EvalReport, Windows, embed_texts, load_benchmark, zero_shot
+from benchmarks.released_surgclip import ReleasedSurgCLIP
+from surglavi_hf import SurgCLIPConfig, SurgCLIPModel
+from surglavi_hf.demo import PROMPTS
+from surglavi_hf.evaluation import BENCHMARKS, EvalReport, Windows, load_benchmark, zero_shot
 from surglavi_hf.evaluation.benchmarks.common_form import FILES
+from surglavi_hf.evaluation.benchmarks.definition import read_definition
 from surglavi_hf.evaluation.encoders import encoder_of
 from surglavi_hf.evaluation.frame_source import ImageFrames
 from surglavi_hf.evaluation.video_store import VideoStore
 from surglavi_hf.evaluation.zero_shot import embed_classes
 from surglavi_hf.surgclip.windows import centered_window, online_window
+from surglavi_hf.training.start import learn_tokenizer
 
 from .native_files import SECONDS, VIDEOS, copy_video, some_labels, write_common, write_frames, write_native
 
@@ -86,7 +92,8 @@ def test_scores_are_those_of_single_windows(folder, tiny_model):
         report = zero_shot(model, processor, benchmark, windows, output_dir=output, batch_size=3)
         found = read_table(output / "autolaparo" / "scores" / "15.arrow")["scores"].to_pylist()
         frames = benchmark.videos["15"].frames.read(range(SECONDS))
-        texts = processor(text=[text for (text,) in benchmark.prompts])
+        prompts = [text for (text,) in benchmark.prompts]
+        texts = processor.tokenizer(prompts, padding=True, truncation=True, return_tensors="pt")
         with torch.no_grad():
             classes = model.get_text_features(**texts).pooler_output
             for frame, scores in enumerate(found):
@@ -94,6 +101,70 @@ def test_scores_are_those_of_single_windows(folder, tiny_model):
                 expected = model.get_video_features(clip["pixel_values"]).pooler_output @ classes.T
                 assert scores == pytest.approx(expected[0].tolist(), abs=1e-5)
         assert report.protocol["window"] == windows.placement
+
+
+def test_scores_of_the_released_evaluation(folder, tiny_model):
+    """Its forward pass and windows, frames by Pillow, and the tokens of raw prompts; cleaned ones score otherwise."""
+    tiny, processor = tiny_model
+    vision, text = (getattr(tiny.config, f"{name}_config").to_dict() for name in ("vision", "text"))
+    torch.manual_seed(0)
+    config = SurgCLIPConfig(vision_config={**vision, "layout": "released"}, text_config=text, projection_dim=64)
+    model = SurgCLIPModel(config).eval()
+    sizes = {"width": 96, "depth": 3, "num_heads": 4, "hidden": 384, "image_size": 48, "num_frames": 4}
+    released = ReleasedSurgCLIP(config.text_config, 64, **sizes).eval()
+    released.load_state_dict(model.state_dict())
+    benchmark = load_benchmark("autolaparo", folder, videos=["15"])
+    frames = []
+    for path in benchmark.videos["15"].frames.files():
+        with Image.open(path) as image:
+            small = np.array(image.convert("RGB").resize((48, 48), Image.Resampling.BICUBIC))
+        frames.append((torch.from_numpy(small).permute(2, 0, 1).float() / 255 - 0.5) / 0.5)
+    bert, tokens = learn_tokenizer(PROMPTS["task"]), torch.zeros(7, 77, dtype=torch.long)
+    for row, (text,) in zip(tokens, benchmark.prompts, strict=True):
+        ids = [bert.cls_token_id, *bert.convert_tokens_to_ids(bert.tokenize(text))][:77]
+        row[: len(ids)] = torch.tensor(ids)
+    windows = [centered_window(frame, SECONDS, 4) for frame in range(SECONDS)]
+    clips = torch.stack([torch.stack([frames[place] for place in window]) for window in windows])
+    with torch.no_grad():
+        expected = (released(clips, tokens, (tokens != bert.pad_token_id).long()) * released.temp).numpy()
+    found, reports = {}, {}
+    for clean in (False, True):
+        output = folder / str(clean)
+        reports[clean] = zero_shot(model, processor, benchmark, output_dir=output, clean_prompts=clean)
+        found[clean] = np.stack(read_table(output / "autolaparo" / "scores" / "15.arrow")["scores"].to_pylist())
+    assert abs(found[False] - expected).max() < 1e-4, "Pillow's resizing rounds otherwise; 5e-5 on real pictures"
+    assert abs(found[True] - expected).max() > 5e-3
+    assert reports[False].protocol["prompt_cleaning"] == "none, tokenized as they are"
+    assert reports[True].protocol["prompt_cleaning"] == "as the model's captions"
+    with pytest.raises(ValueError, match="of another evaluation"):
+        zero_shot(model, processor, benchmark, output_dir=folder / "False", clean_prompts=True)
+
+
+def test_the_report_says_what_was_read(folder, tiny_model):
+    """All that a score depends on, in words: two reports whose scores differ differ in these lines."""
+    benchmark = load_benchmark("autolaparo", folder, videos=["15"], prompts=dict.fromkeys(some_names(), "x " * 90))
+    report = zero_shot(*tiny_model, benchmark)
+    expected = {
+        "device": "cpu",
+        "dtype": "float32",
+        "attention": "sdpa",
+        "float32_products": "highest",
+        "text_max_tokens": 77,
+        "texts_cut": 1,
+        "frame_reading": "by Pillow, RGB of 8 bits, turned as EXIF says",
+    }
+    assert {name: report.protocol[name] for name in expected} == expected
+    assert report.protocol["frame_preprocessing"].startswith(
+        "SurgCLIPVideoProcessor: do_sample_frames True, image_mean"
+    )
+    assert {row["prompts"] for row in report.per_class} == {"x " * 90}
+    assert {"numpy", "scipy", "tokenizers"} <= set(report.versions)
+    with torch.autocast("cpu"):
+        assert encoder_of(*tiny_model).frame_protocol()["dtype"] == "float32, autocast to bfloat16"
+
+
+def some_names() -> list[str]:
+    return list(read_definition("autolaparo").labels["phases"].classes)
 
 
 def test_every_frame_is_read_once(folder, tiny_model, monkeypatch):
@@ -112,8 +183,8 @@ def test_prompts_of_a_class_are_averaged(folder, tiny_model):
     assert zero_shot(model, processor, again).predictions == once.predictions
     mixed = replace(benchmark, prompts=tuple((text, "a different view") for (text,) in benchmark.prompts))
     with torch.no_grad():
-        embeds = embed_classes(encoder_of(model, processor), mixed.prompts)
-        parts = embed_texts(model, processor, mixed.prompts[0])
+        encoder = encoder_of(model, processor)
+        embeds, parts = embed_classes(encoder, mixed.prompts), encoder.embed_texts(mixed.prompts[0])
     assert torch.allclose(embeds.norm(dim=1), torch.ones(7), atol=1e-6)
     assert torch.allclose(embeds[0], torch.nn.functional.normalize(parts.mean(dim=0), dim=0), atol=1e-6)
 
