@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Linear classifiers on frozen features."""
 
+import warnings
 from typing import Literal
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,9 +24,10 @@ EPOCHS, BATCH_SIZE = 20, 256
 
 def fit_and_predict(
     classifier: Classifier, features: np.ndarray, labels: np.ndarray, test_features: np.ndarray, seed: int
-) -> np.ndarray:
+) -> tuple[np.ndarray, bool]:
     """
-    Returns the class of each row of `test_features`; of features of one class alone, that class.
+    Returns the class of each row of `test_features`; of features of one class alone, that class. And whether the fit
+    converged; where steps are counted out, as of "torch_linear", it is taken to.
 
     Args:
         classifier: "logistic_regression" or "torch_linear", as `SETTINGS` describes them.
@@ -40,11 +43,15 @@ def fit_and_predict(
         raise ValueError(f"classifier={classifier!r}, expected one of {', '.join(SETTINGS)}")
     classes = np.unique(labels)
     if len(classes) == 1:
-        return np.full(len(test_features), classes[0])
+        return np.full(len(test_features), classes[0]), True
     if classifier == "logistic_regression":
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
-        return model.fit(features, labels).predict(test_features)
-    return classes[_fit_torch(features, np.searchsorted(classes, labels), test_features, seed)]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model.fit(features, labels)
+        converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+        return model.predict(test_features), converged
+    return classes[_fit_torch(features, np.searchsorted(classes, labels), test_features, seed)], True
 
 
 def _fit_torch(features: np.ndarray, targets: np.ndarray, test_features: np.ndarray, seed: int) -> np.ndarray:

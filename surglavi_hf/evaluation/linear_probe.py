@@ -20,6 +20,11 @@ from .report import EvalReport, library_versions
 from .video_store import VideoResult, VideoStore
 from .windows import Windows
 
+DRAWS = (
+    "by NumPy's default_rng of the seeds 0, 1, …; whole procedures, their number rounded, at least one, larger parts "
+    "holding smaller ones; mean and standard deviation (ddof 0) over the seeds"
+)
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -78,7 +83,7 @@ def linear_probe(
             figure's protocol is known.
         windows: As [`zero_shot`].
         cache_dir: Folder for the features, computed once: below it one for each model, data and window.
-        batch_size: Windows a forward pass.
+        batch_size: Windows a forward pass; changes features by rounding alone.
 
     Returns:
         The [`EvalReport`], with metrics such as `macro_f1_all_frames_at_10_percent_mean` and `…_std`.
@@ -91,20 +96,21 @@ def linear_probe(
     _check(train, test)
     encoder = encoder_of(model, processor)
     description = encoder.describe()
-    choices = windows.protocol(encoder.num_frames)
+    seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
     features = {}
     for name, benchmark in (("train", train), ("test", test)):
         store = None
         if cache_dir is not None:
-            key = store_key(benchmark.fingerprint, description, choices)
+            key = store_key(benchmark.fingerprint, description, benchmark.protocol["frame_reading"], seen)
             store = VideoStore(Path(cache_dir) / f"{benchmark.name}-{key}", key)
         features[name] = _features(encoder, benchmark, windows, store, batch_size)
     started = time.perf_counter()
     metrics: dict[str, float | None] = {}
+    fits: list[bool] = []
     draws = list(_draws(train, probe))
     for amount in tqdm(dict.fromkeys(amount for amount, _ in draws), desc="linear probe", unit="amount"):
         found = [
-            _evaluate(train, test, features, chosen, probe, seed)
+            _evaluate(train, test, features, chosen, probe, seed, fits)
             for seed, chosen in enumerate(chosen for other, chosen in draws if other == amount)
         ]
         for name in found[0]:
@@ -118,19 +124,27 @@ def linear_probe(
         metrics=metrics,
         protocol={
             **{name: value for name, value in test.protocol.items() if not name.startswith("prompts")},
-            **choices,
+            **{f"train_{name}": value for name, value in _of_train(train, test).items()},
+            **seen,
             **settings,
+            "draws": DRAWS,
             "absent_classes": "official",
             "classifier_settings": SETTINGS[probe.classifier],
-            "num_train_videos": len(train.videos),
-            "num_train_frames": train.protocol["num_labelled_frames"],
-            "train_split": train.protocol["split"],
+            "num_fits": len(fits),
+            "num_fits_not_converged": fits.count(False),
         },
         model=description,
         data_fingerprint=f"{train.fingerprint}-{test.fingerprint}",
         versions=library_versions(),
         seconds=round(embedding + time.perf_counter() - started, 3),
     )
+
+
+def _of_train(train: Benchmark, test: Benchmark) -> dict[str, str | int | float | bool | None]:
+    """How the training split was read: its size, and what differs from the test split."""
+    always = ("split", "num_videos", "videos", "num_labelled_frames")
+    of_train = {name: value for name, value in train.protocol.items() if not name.startswith("prompts")}
+    return {name: v for name, v in of_train.items() if name in always or v != test.protocol.get(name)}
 
 
 def _check(train: Benchmark, test: Benchmark) -> None:
@@ -183,12 +197,15 @@ def _evaluate(
     chosen: Mapping[str, np.ndarray],
     probe: Probe,
     seed: int,
+    fits: list[bool],
 ) -> dict[str, float]:
+    """Returns the metrics of one draw; adds to `fits` whether its classifier converged."""
     x = np.concatenate([_choose(features["train"][name], probe)[rows] for name, rows in chosen.items()])
     y = np.concatenate([train.labels(name)[rows] for name, rows in chosen.items()])
     seen = [name for name in test.videos if len(test.labels(name))]
     test_x = [_choose(features["test"][name], probe) for name in seen]
-    predicted = fit_and_predict(probe.classifier, x, y, np.concatenate(test_x), seed)
+    predicted, converged = fit_and_predict(probe.classifier, x, y, np.concatenate(test_x), seed)
+    fits.append(converged)
     by_video = np.split(predicted, np.cumsum([len(part) for part in test_x])[:-1])
     metrics, _ = single_label_metrics([test.labels(name) for name in seen], by_video, test.classes)
     return metrics

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from surglavi_hf.evaluation.classifiers import SETTINGS, fit_and_predict
 
@@ -11,15 +14,27 @@ def test_what_can_be_separated_is(classifier):
     generator = np.random.default_rng(0)
     labels = generator.choice([2, 5, 6], 600)
     features = np.eye(7)[labels] * 1000 + generator.normal(0, 100, (600, 7))
-    predicted = fit_and_predict(classifier, features[:400], labels[:400], features[400:], seed=0)
-    assert (predicted == labels[400:]).mean() > 0.94
-    again = fit_and_predict(classifier, features[:400], labels[:400], features[400:], seed=0)
+    predicted, converged = fit_and_predict(classifier, features[:400], labels[:400], features[400:], seed=0)
+    assert converged and (predicted == labels[400:]).mean() > 0.94
+    again, _ = fit_and_predict(classifier, features[:400], labels[:400], features[400:], seed=0)
     assert np.array_equal(predicted, again)
 
 
 @pytest.mark.parametrize("classifier", SETTINGS)
 def test_one_class_alone(classifier):
-    assert fit_and_predict(classifier, np.zeros((3, 2)), np.full(3, 4), np.zeros((2, 2)), 0).tolist() == [4, 4]
+    predicted, converged = fit_and_predict(classifier, np.zeros((3, 2)), np.full(3, 4), np.zeros((2, 2)), 0)
+    assert predicted.tolist() == [4, 4] and converged
+
+
+def test_a_fit_that_does_not_converge(monkeypatch):
+    """Whatever the caller's filter does with warnings."""
+    of_one_step = lambda max_iter, **given: LogisticRegression(max_iter=1, **given)  # noqa: E731
+    monkeypatch.setattr("surglavi_hf.evaluation.classifiers.LogisticRegression", of_one_step)
+    generator = np.random.default_rng(0)
+    features, labels = generator.normal(size=(60, 20)), generator.choice(3, 60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert not fit_and_predict("logistic_regression", features, labels, features, 0)[1]
 
 
 def test_unknown():

@@ -92,6 +92,28 @@ def test_features_are_computed_once(benchmarks, tiny_model, tmp_path, monkeypatc
     raw = linear_probe(*tiny_model, train, test, Probe("raw", seeds=1), cache_dir=tmp_path)
     assert linear_probe(*tiny_model, train, test, Probe(seeds=1), cache_dir=tmp_path) == first
     assert raw.metrics and len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(AssertionError, match="on disk"), torch.autocast("cpu"):  # other features
+        linear_probe(*tiny_model, train, test, Probe(seeds=1), cache_dir=tmp_path)
+
+
+def test_the_report_says_what_was_fitted(benchmarks, tiny_model):
+    train, test = benchmarks
+    report = linear_probe(*tiny_model, train.select(TRAIN[:2]), test, Probe(percents=(50, 100), seeds=3))
+    expected = {
+        "train_split": "train",
+        "train_num_videos": 2,
+        "train_videos": "01, 02",
+        "train_num_labelled_frames": 2 * SECONDS,
+        "num_videos": 2,
+        "videos": "15, 16",
+        "num_fits": 6,
+        "num_fits_not_converged": 0,
+        "dtype": "float32",
+        "attention": "sdpa",
+    }
+    assert {name: report.protocol[name] for name in expected} == expected
+    assert report.protocol["frame_reading"].startswith("by Pillow") and "ddof 0" in report.protocol["draws"]
+    assert not any("prompt" in name for name in report.protocol)
 
 
 def test_what_cannot_be_probed(benchmarks, tiny_model):
