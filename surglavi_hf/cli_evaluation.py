@@ -47,6 +47,7 @@ def evaluate(options: argparse.Namespace) -> int:
     )
     if Processes().index:
         return 0
+    _make_room(folder, "confusion_matrix.png", "ribbons.png")
     if benchmark.kind == "single_label":
         draw_confusion_matrix(benchmark, report.predictions, folder / "confusion_matrix.png")
         draw_ribbons(benchmark, report.predictions, folder / "ribbons.png")
@@ -89,7 +90,7 @@ def probe(options: argparse.Namespace) -> int:
     report = linear_probe(model, processor, *parts, settings, windows, output / "features", options.batch_size)
     if Processes().index:
         return 0
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_room(folder, "linear_probe.png")
     published = published_linear_probe(options.benchmark)
     if settings.percents:
         draw_linear_probe(report, published, folder / "linear_probe.png")
@@ -244,6 +245,13 @@ def _load_split(options: argparse.Namespace, level: str) -> Any:
     return load_dataset(
         "surglavi", level, data_dir=options.data_dir, split=options.split, available_only=True, **fractions
     )
+
+
+def _make_room(folder: Path, *pictures: str) -> None:
+    """Removes what an earlier run left, of which this one may write less: what lies together is of one run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("report.json", "report.md", *pictures):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _show(console: Console, title: str, header: list[str], rows: list[list[str]]) -> None:

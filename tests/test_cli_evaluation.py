@@ -67,6 +67,9 @@ def test_probe(folder, capsys):
     out = folder / "out" / "autolaparo-probe"
     assert {path.name for path in out.iterdir()} == {"report.json", "report.md", "linear_probe.png"}
     assert "macro_f1_video_mean_at_1_shots_mean" in json.loads((out / "report.json").read_text())["metrics"]
+    assert main(["probe", "autolaparo", *arguments(folder, "--percents", "--shots", "1", "--seeds", "1")]) == 0
+    left = {path.name for path in out.iterdir()}
+    assert left == {"report.json", "report.md"}, "no picture of another report beside this one"
 
 
 def test_retrieval_and_search(folder, corpus, capsys):

@@ -2,7 +2,9 @@
 """Evaluations to look at."""
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
+from colorsys import hls_to_rgb
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ from .benchmarks import Benchmark
 from .report import EvalReport, check_replaceable
 
 FRAMES_SHOWN = 6
+_LINE = 130  # characters that fit above a row of frames
+_COLUMNS = 800  # of a ribbon, each at least a pixel wide
+_FEW_CLASSES = 15  # whose names fit below a matrix
 
 
 def draw_predictions(dataset: Dataset, predicted: Sequence[str], path: str | os.PathLike) -> None:
@@ -35,7 +40,7 @@ def draw_predictions(dataset: Dataset, predicted: Sequence[str], path: str | os.
             axis.set_axis_off()
         strip.suptitle(
             f"{row['video_name']}  {row['start_time']:.1f}–{row['end_time']:.1f} s\n"
-            f"true: {row['caption']}\npredicted: {prediction}",
+            f"{_shortened('true: ' + row['caption'])}\n{_shortened('predicted: ' + prediction)}",
             x=0.01,
             horizontalalignment="left",
             fontsize=9,
@@ -47,7 +52,8 @@ def draw_predictions(dataset: Dataset, predicted: Sequence[str], path: str | os.
 
 def draw_confusion_matrix(benchmark: Benchmark, predictions: Sequence[int], path: str | os.PathLike) -> None:
     """
-    Writes a PNG of the share of each true class (rows) that was predicted as each class, over all frames.
+    Writes a PNG of the share of each true class (rows) that was predicted as each class (columns), over all frames.
+    The row of a class without a true frame is hatched: it has no share.
 
     Args:
         benchmark: Of one class a frame.
@@ -58,16 +64,26 @@ def draw_confusion_matrix(benchmark: Benchmark, predictions: Sequence[int], path
     labels = np.concatenate([benchmark.labels(name) for name in benchmark.videos])
     counts = np.zeros((size, size), np.int64)
     np.add.at(counts, (labels, np.asarray(predictions)), 1)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(3 + 0.5 * size, 2.5 + 0.45 * size)
+    frames = counts.sum(axis=1)
+    shares = 100 * counts / np.maximum(frames, 1)[:, None]
+    cell = 0.45 if size <= _FEW_CLASSES else 0.28  # inches
+    figure = _figure(4.5 + cell * size, (2.5 if size <= _FEW_CLASSES else 1) + cell * size)
     axis = figure.subplots()
-    image = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    image = axis.imshow(shares, vmin=0, vmax=100, cmap="Blues")
     for row, column in zip(*np.nonzero(counts), strict=True):
-        color = "white" if shares[row, column] > 0.6 else "black"
-        axis.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=color, fontsize=7)
-    axis.set_xticks(range(size), benchmark.classes, rotation=45, ha="right", fontsize=8)
-    axis.set_yticks(range(size), benchmark.classes, fontsize=8)
-    axis.set_xlabel("predicted")
+        color = "white" if shares[row, column] > 60 else "black"
+        axis.text(column, row, _percent(shares[row, column]), ha="center", va="center", color=color, fontsize=7)
+    for row in np.flatnonzero(frames == 0):
+        axis.axhspan(row - 0.5, row + 0.5, facecolor="#dddddd", edgecolor="#999999", hatch="////", linewidth=0)
+    names = [f"{place}  {name}" for place, name in enumerate(benchmark.classes)]
+    rows = zip(names, frames, strict=True)
+    said = [f"{name}  ({count:,} frames)" if count else f"{name}  (no frames)" for name, count in rows]
+    axis.set_yticks(range(size), said, fontsize=8, parse_math=False)
+    if size <= _FEW_CLASSES:
+        axis.set_xticks(range(size), names, rotation=45, ha="right", fontsize=8, parse_math=False)
+    else:
+        axis.set_xticks(range(size), range(size), fontsize=7)
+    axis.set_xlabel("predicted" if size <= _FEW_CLASSES else "predicted, by number")
     axis.set_ylabel("true")
     axis.set_title(f"{benchmark.name}: % of the frames of each true class", fontsize=9)
     figure.colorbar(image, shrink=0.7)
@@ -76,44 +92,88 @@ def draw_confusion_matrix(benchmark: Benchmark, predictions: Sequence[int], path
 
 def draw_ribbons(benchmark: Benchmark, predictions: Sequence[int], path: str | os.PathLike) -> None:
     """
-    Writes a PNG with two ribbons for each video, the true classes above the predicted ones over time; where no frame
-    has a label they are white.
+    Writes a PNG with two ribbons for each video, the true classes above the predicted ones. Every labelled frame is at
+    its time, or at its number where times are not known; between frames that have a label they are white.
 
     Args:
         benchmark: Of one class a frame.
         predictions: Of `benchmark.rows`, in order.
         path: File to write, beside and then renamed.
     """
-    size = len(benchmark.classes)
-    figure = _figure(11, 1.2 + 0.55 * len(benchmark.videos) + 0.2 * -(-size // 4))
-    axes = figure.subplots(len(benchmark.videos), 1, squeeze=False)[:, 0]
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    colors = ListedColormap(colormaps["turbo"](np.linspace(0.05, 0.95, size)))
-    start = 0
-    for name, axis in zip(benchmark.videos, axes, strict=True):
-        video, positions, labels = benchmark.videos[name], benchmark.positions(name), benchmark.labels(name)
-        ribbons = np.full((2, len(video.times)), np.nan)
-        ribbons[0, positions], ribbons[1, positions] = labels, predictions[start : start + len(labels)]
-        start += len(labels)
-        end = max(video.times[-1] / 60, 1 / 60) if video.times else 1.0
-        axis.imshow(
-            ribbons,
-            aspect="auto",
-            cmap=colors,
-            vmin=-0.5,
-            vmax=size - 0.5,
-            interpolation="nearest",
-            extent=(0, end, 2, 0),
-        )
-        axis.set_yticks([0.5, 1.5], [f"{name} true", "predicted"], fontsize=7)
+    labels = {name: benchmark.labels(name) for name in benchmark.videos}
+    ends = np.cumsum([len(of_video) for of_video in labels.values()])[:-1]
+    parts = np.split(np.asarray(predictions, np.int64), ends)
+    occurring = np.unique(np.concatenate([*labels.values(), *parts]))
+    colours = class_colours(len(benchmark.classes))
+    figure = _figure(11, 1.2 + 0.75 * len(labels) + 0.2 * -(-len(occurring) // 4))
+    axes = figure.subplots(len(labels), 1, squeeze=False)[:, 0]
+    scales = [_scale(benchmark, name) for name in labels]
+    for (name, true), predicted, (unit, starts, period), axis in zip(labels.items(), parts, scales, axes, strict=True):
+        end = max(starts, default=0.0) + period
+        for row, classes in enumerate((true, predicted)):
+            _draw_ribbon(axis, row, _columns(starts, period, end, classes), end, colours)
+        axis.axhline(1, color="black", linewidth=0.5)
+        axis.set_xlim(-end / 300, end + end / 300)  # else the first and last frames are under the frame
+        axis.set_ylim(2, 0)
+        axis.set_yticks([0.5, 1.5], [f"{name} true", "predicted"], fontsize=7, parse_math=False)
         axis.tick_params(axis="x", labelsize=7)
-    axes[-1].set_xlabel("minutes", fontsize=8)
-    handles = [Patch(color=colors(place), label=name) for place, name in enumerate(benchmark.classes)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
+        if axis is axes[-1] or len({unit for unit, _, _ in scales}) > 1:
+            axis.set_xlabel(unit, fontsize=7)
+    handles = [Patch(color=colours[place], label=f"{place}  {benchmark.classes[place]}") for place in occurring]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
     _save(figure, path)
+
+
+def class_colours(number: int) -> np.ndarray:
+    """Returns a colour for each class, RGB from 0 to 1, of shape `(number, 3)`; those of neighbours are far apart."""
+    golden = (5**0.5 - 1) / 2  # of a turn: no hue comes again, and the next one is on the other side
+    lightness = (0.45, 0.7, 0.3)
+    return np.array([hls_to_rgb(place * golden % 1, lightness[place % 3], 0.75) for place in range(number)])
+
+
+def _scale(benchmark: Benchmark, name: str) -> tuple[str, np.ndarray, float]:
+    """What the frames of a video are laid out by, where each that has a label starts, and how long one is."""
+    video, positions = benchmark.videos[name], benchmark.positions(name)
+    starts, unit = np.array([video.times[position] for position in positions]) / 60, "minutes"
+    if np.isnan(starts).any():
+        starts, unit = np.array([video.numbers[position] for position in positions], float), "frame number"
+    steps = np.diff(np.unique(starts))
+    return unit, starts, float(steps.min()) if len(steps) else (1 / 60 if unit == "minutes" else 1.0)
+
+
+def _columns(starts: np.ndarray, period: float, end: float, classes: np.ndarray) -> np.ndarray:
+    """
+    Returns the class of each of the columns of a ribbon, that of the frame in its middle, or nearest to it; -1 where
+    there is none. Not that of most frames, which would show fewer errors than there are.
+    """
+    columns, width = np.full(_COLUMNS, -1), end / _COLUMNS
+    reach = (width + period) / 2 - width * 1e-6  # from the middle of a column to that of a frame that is in it
+    for column in range(_COLUMNS if len(starts) else 0):
+        distances = abs(starts + period / 2 - (column + 0.5) * width)
+        if distances.min() < reach:
+            columns[column] = classes[distances.argmin()]
+    return columns
+
+
+def _draw_ribbon(axis: Any, row: int, columns: np.ndarray, end: float, colours: np.ndarray) -> None:
+    """With the number of the class where there is room for it."""
+    picture = np.ones((1, len(columns), 3))
+    picture[0, columns >= 0] = colours[columns[columns >= 0]]
+    axis.imshow(picture, aspect="auto", interpolation="nearest", extent=(0, end, row + 1, row))
+    borders = np.flatnonzero(np.diff(columns)) + 1
+    for start, stop in zip([0, *borders], [*borders, len(columns)], strict=True):
+        if columns[start] >= 0 and stop - start > len(columns) / 50:
+            shade = "white" if colours[columns[start]] @ (0.3, 0.6, 0.1) < 0.55 else "black"
+            middle = (start + stop) / 2 * end / len(columns)
+            axis.text(middle, row + 0.5, columns[start], ha="center", va="center", fontsize=6, color=shade)
+
+
+def _percent(share: float) -> str:
+    """Rounded, but neither to nothing nor to all."""
+    return "<1" if share < 0.5 else ">99" if 99.5 <= share < 100 else f"{share:.0f}"
 
 
 def draw_linear_probe(
@@ -121,7 +181,7 @@ def draw_linear_probe(
 ) -> None:
     """
     Writes a PNG of macro F1 by percent of the training procedures: the published bars, and the report's with the
-    standard deviation over its seeds.
+    standard deviation over its seeds, if there are several. Where there is no figure it says so.
 
     Args:
         report: From [`linear_probe`], with percents.
@@ -130,33 +190,34 @@ def draw_linear_probe(
     """
     prefix, suffix = "macro_f1_all_frames_at_", "_percent_mean"
     mine = {
-        int(name.removeprefix(prefix).removesuffix(suffix)): value
+        int(name.removeprefix(prefix).removesuffix(suffix)): 100 * value
         for name, value in report.metrics.items()
         if name.startswith(prefix) and name.endswith(suffix) and value is not None
     }
     percents = sorted({*mine, *(percent for row in published.values() for percent in row)})
     figure = _figure(2 + 2.2 * len(percents), 4)
     axis = figure.subplots()
+    seeds = int(report.protocol["seeds"])
+    name = report.model.get("name") or "this model"
+    name += f" (mean ± standard deviation of {seeds} draws)" if seeds > 1 else " (one draw)"
     width = 0.8 / (len(published) + 1)
-    for place, (name, row) in enumerate(published.items()):
+    for place, (label, row) in enumerate([*published.items(), (name, mine)]):
         known = [percent for percent in percents if percent in row]
-        axis.bar([percents.index(p) + place * width for p in known], [row[p] for p in known], width, label=name)
-    known = [percent for percent in percents if percent in mine]
-    axis.bar(
-        [percents.index(percent) + len(published) * width for percent in known],
-        [100 * mine[percent] for percent in known],
-        width,
-        yerr=[100 * (report.metrics[f"{prefix}{percent}_percent_std"] or 0.0) for percent in known],
-        label=report.model.get("name") or "this model",
-        color="black",
-        ecolor="grey",
-    )
+        own = {"color": "black", "ecolor": "grey"} if place == len(published) else {}
+        if own and seeds > 1:
+            own["yerr"] = [100 * (report.metrics[f"{prefix}{percent}_percent_std"] or 0.0) for percent in known]
+        axis.bar(
+            [percents.index(p) + place * width for p in known], [row[p] for p in known], width, label=label, **own
+        )
+        for lacking in sorted(set(percents) - set(known)):
+            where = percents.index(lacking) + place * width
+            axis.text(where, 0, " no figure", rotation=90, ha="center", va="bottom", fontsize=7, color="grey")
     centres = [place + width * len(published) / 2 for place in range(len(percents))]
     axis.set_xticks(centres, [f"{percent} %" for percent in percents])
     axis.set_xlabel("of the training procedures")
-    axis.set_ylabel("macro F1, %")
+    axis.set_ylabel("macro F1 over all frames, %")
     axis.set_title(f"{report.benchmark}: linear probing", fontsize=10)
-    axis.legend(fontsize=7)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=7)
     _save(figure, path)
 
 
@@ -166,20 +227,33 @@ def draw_contact_sheet(title: str, clips: Sequence[tuple[str, torch.Tensor | Non
 
     Args:
         title: Above all.
-        clips: For each its caption and uint8 frames of shape `(num_frames, 3, height, width)`, None where there are
-        none. path: File to write, beside and then renamed.
+        clips: For each its caption and uint8 frames of shape `(num_frames, 3, height, width)`, None where they cannot
+            be read.
+        path: File to write, beside and then renamed.
     """
     figure = _figure(FRAMES_SHOWN * 1.6, 0.6 + len(clips) * 1.8)
     figure.suptitle(title, fontsize=11, parse_math=False)
     strips = figure.subfigures(len(clips), 1, squeeze=False)[:, 0]
     for (caption, frames), strip in zip(clips, strips, strict=True):
-        strip.suptitle(caption, x=0.01, horizontalalignment="left", fontsize=8, parse_math=False)
+        strip.suptitle(
+            "\n".join(map(_shortened, caption.splitlines())),
+            x=0.01,
+            horizontalalignment="left",
+            fontsize=8,
+            parse_math=False,
+        )
         axes = strip.subplots(1, FRAMES_SHOWN)
         for place, axis in enumerate(axes):
             axis.set_axis_off()
             if frames is not None and place < len(frames):
                 axis.imshow(frames[place].permute(1, 2, 0).numpy())
+        if frames is None:
+            axes[0].text(0, 0.5, "the clip cannot be read", va="center", fontsize=9, color="#b3261e")
     _save(figure, path)
+
+
+def _shortened(line: str) -> str:
+    return textwrap.shorten(line, _LINE, placeholder=" …")
 
 
 def _figure(width: float, height: float) -> Any:

@@ -63,6 +63,7 @@ class Windows:
             "window": self.placement,
             "window_num_frames": self.num_frames or num_frames,
             "window_stride": self.stride,
+            "window_frames": "neighbours among the listed ones, whatever time lies between them",
             "window_ends": "first or last frame repeated",
         }
 
