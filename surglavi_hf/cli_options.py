@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Prints the captions of a video with their times, each under the one it lies in.",
         epilog="example: surglavi tree procedure-001 --data-dir demo/corpus",
     )
-    tree.add_argument("video", metavar="VIDEO", help="name, YouTube id or video_id")
+    tree.add_argument("video", metavar="VIDEO", help="name, YouTube id, address or video_id")
     tree.add_argument(
         *_DATA_DIR,
         metavar="DIR",

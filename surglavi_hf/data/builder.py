@@ -21,7 +21,17 @@ LEVELS = [level.name.lower() for level in Level]
 _TABLES = {"videos": video_tables, "transcriptions": transcription_tables}
 CONFIGS = ("all", *LEVELS, *_TABLES)
 # The cache is keyed by the code that fills it.
-_CODE = ("../media/library", "builder", "clips", "database", "hierarchy", "splits", "tables", "validation")
+_CODE = (
+    "../media/identity",
+    "../media/library",
+    "builder",
+    "clips",
+    "database",
+    "hierarchy",
+    "splits",
+    "tables",
+    "validation",
+)
 _CAPTION_OPTIONS = ("filter_pairs", "enhanced_captions", "min_duration", "max_duration", "deduplicate")
 
 
@@ -117,7 +127,8 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
     - `caption_id` (int64): number of the caption in the database.
     - `parent_caption_id` (int64): the step a task lies in, the phase a step lies in, whichever level and filters were
       chosen: that of the same video with the largest overlap, at least half of the child; null where there is none.
-    - `video_id` (int64), `youtube_id` (string), `video_name` (string): number, YouTube id and file name of the video.
+    - `video_id` (int64), `youtube_id` (string), `video_name` (string): number, YouTube id (out of its address where
+      that holds it) and file name of the video.
     - `level` (ClassLabel): task, step or phase.
     - `start_time`, `end_time` (float64): interval in the video, in seconds, the end excluded.
     - `duration` (float64): of the interval, in seconds, as the database has it; filters use it.

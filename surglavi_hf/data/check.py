@@ -11,6 +11,7 @@ import numpy as np
 from ..media import is_file_name
 from .database import open_database, read_captions, read_levels, read_stored_caption, read_videos
 from .locate import find_database
+from .splits import video_identities
 from .validation import REASONS, SOUND, count_reasons, ends_past_video, find_problems
 
 _EXAMPLES = 3
@@ -66,15 +67,20 @@ def check_database(path: str | os.PathLike) -> DatabaseCheck:
                 shown = dict.fromkeys(("caption_id", *columns))
                 examples[reason] = [{name: row[name] for name in shown} for row in stored]
     sound = problems == SOUND
-    youtube_ids = videos["youtube_id"].drop_null()
+    names, identities = videos["name"].to_pylist(), video_identities(videos).to_pylist()
+    known = [identity for identity in identities if identity]
+    of_files = {(name, identity) for name, identity in zip(names, identities, strict=True) if name is not None}
     warnings = {
         "captions end after their video; they are read up to its end": np.sum(
             ends_past_video(captions, videos) & sound
         ),
         "video names cannot be file names; their clips have no frames": sum(
-            name is not None and not is_file_name(name) for name in videos["name"].to_pylist()
+            name is not None and not is_file_name(name) for name in names
         ),
-        "videos share another's YouTube id; they fall into one split": len(youtube_ids) - len(youtube_ids.unique()),
+        "videos are copies of another by YouTube id or address; they fall into one split": len(known) - len({*known}),
+        "videos have the file name of another video; of one file two splits can come": (
+            len(of_files) - len({name for name, _ in of_files})
+        ),
     }
     return DatabaseCheck(
         database=path,

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..media.identity import find_youtube_id
+
 DATABASE_NAME = "surglavi_beta.db"
 TABLES = ("videos", "captions", "levels", "transcriptions")
 _ROWS_PER_FETCH = 1000  # more do not stay in the processor's cache
@@ -232,8 +234,14 @@ def read_stored_caption(connection: sqlite3.Connection, row: int) -> dict[str, A
 
 
 def read_videos(connection: sqlite3.Connection) -> pa.Table:
-    """Returns the table `videos` with its published columns, a value of a wrong type as null."""
-    return _typed_table(connection.execute("SELECT * FROM videos ORDER BY video_id"), VIDEO_COLUMNS)
+    """
+    Returns the table `videos` with its published columns, a value of a wrong type as null; as `youtube_id` the id that
+    it or the address holds, however they are written, and what is stored where neither holds one.
+    """
+    videos = _typed_table(connection.execute("SELECT * FROM videos ORDER BY video_id"), VIDEO_COLUMNS)
+    stored = (videos[name].to_pylist() for name in ("youtube_id", "url"))
+    ids = [find_youtube_id(youtube_id, url) or youtube_id for youtube_id, url in zip(*stored, strict=True)]
+    return videos.set_column(videos.column_names.index("youtube_id"), "youtube_id", pa.array(ids, pa.string()))
 
 
 def read_transcriptions(connection: sqlite3.Connection) -> pa.Table:

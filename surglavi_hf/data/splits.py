@@ -6,21 +6,31 @@ import hashlib
 import pyarrow as pa
 import pyarrow.compute as pc
 
-
-def split_position(youtube_id: str) -> float:
-    """
-    Returns a video's fixed place in [0, 1), from a hash of its YouTube id: `test` takes the lowest places, then
-    `validation`, `train` the rest. It does not depend on which other videos there are.
-    """
-    return int.from_bytes(hashlib.sha256(youtube_id.encode()).digest()[:8], "big") / 2**64
+from ..media.identity import video_identity
 
 
-def in_split(videos: pa.Table, low: float, high: float) -> pa.ChunkedArray:
+def split_position(identity: str) -> float:
     """
-    Returns which videos have their place in `[low, high)`. All that share a YouTube id fall together; a video without
-    one goes by its name.
+    Returns a video's fixed place in [0, 1), from a hash of its identity, which is its YouTube id where it has one:
+    `test` takes the lowest places, then `validation`, `train` the rest. It does not depend on which other videos there
+    are.
     """
-    no_id = pc.fill_null(pc.equal(videos["youtube_id"], ""), True)
-    key = pc.fill_null(pc.if_else(no_id, videos["name"], videos["youtube_id"]), "")
-    inside = [text for text in key.unique().to_pylist() if low <= split_position(text) < high]
-    return pc.is_in(key, pa.array(inside, pa.string()))
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64
+
+
+def video_identities(rows: pa.Table) -> pa.StringArray:
+    """Returns [`video_identity`] of each row of a config, from those of its columns that the config has."""
+    columns = []
+    for names in (("youtube_id",), ("url",), ("video_name", "name")):
+        found = next((name for name in names if name in rows.column_names), None)
+        columns.append(rows[found].to_pylist() if found else [None] * rows.num_rows)
+    written = list(zip(*columns, strict=True))
+    identities = {video: video_identity(*video) for video in set(written)}
+    return pa.array([identities[video] for video in written], pa.string())
+
+
+def in_split(videos: pa.Table, low: float, high: float) -> pa.BooleanArray:
+    """Returns which videos have their place in `[low, high)`. All rows of one video fall together."""
+    identities = video_identities(videos)
+    inside = [identity for identity in identities.unique().to_pylist() if low <= split_position(identity) < high]
+    return pc.is_in(identities, pa.array(inside, pa.string()))

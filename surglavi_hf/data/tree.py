@@ -7,7 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import load_dataset
+from datasets import IterableDataset, load_dataset
+
+from ..media.identity import video_identity
+from .splits import video_identities
 
 
 @dataclass
@@ -20,11 +23,11 @@ class CaptionNode:
 
 def caption_trees(video: str, data_dir: str | Path | None = None) -> list[list[CaptionNode]]:
     """
-    Returns for each video called `video` its captions without a parent, in order of time. More than one video can have
-    the same YouTube id. No filter applies.
+    Returns for each video called `video` its captions without a parent, in order of time. More than one row of the
+    database can be of one video. No filter applies.
 
     Args:
-        video: Its name, YouTube id, or number in the database.
+        video: Its name, YouTube id, address, or number in the database.
         data_dir: The folder that holds the database; by default as `load_dataset("surglavi")`.
 
     Raises:
@@ -35,12 +38,17 @@ def caption_trees(video: str, data_dir: str | Path | None = None) -> list[list[C
     data_dir = data_dir and str(data_dir)
     everything = {"filter_pairs": False, "max_duration": float("inf")}
     dataset = load_dataset("surglavi", "all", data_dir=data_dir, split="train", streaming=True, **everything)
+    videos = load_dataset("surglavi", "videos", data_dir=data_dir, split="train", streaming=True)
+    wanted = pa.array(_numbers_of(video, videos), pa.int64())
     nodes = {}
     for table in dataset.with_format("arrow").iter(batch_size=1000):
         table = table.drop_columns("clip")
-        nodes |= {row["caption_id"]: CaptionNode(row) for row in table.filter(_is_of(table, video)).to_pylist()}
+        nodes |= {
+            row["caption_id"]: CaptionNode(row)
+            for row in table.filter(pc.is_in(table["video_id"], wanted)).to_pylist()
+        }
     if not nodes:
-        raise ValueError(f"no caption of a video {video!r}, expected its name, YouTube id or video_id")
+        raise ValueError(f"no caption of a video {video!r}, expected its name, YouTube id, address or video_id")
     trees = {}
     for node in sorted(nodes.values(), key=lambda node: (node.row["start_time"], -node.row["end_time"])):
         parent = nodes.get(node.row["parent_caption_id"])
@@ -48,6 +56,12 @@ def caption_trees(video: str, data_dir: str | Path | None = None) -> list[list[C
     return list(trees.values())
 
 
-def _is_of(table: pa.Table, video: str) -> pa.ChunkedArray:
-    named = pc.or_(pc.equal(table["video_name"], video), pc.fill_null(pc.equal(table["youtube_id"], video), False))
-    return pc.or_(named, pc.equal(table["video_id"].cast(pa.string()), video))
+def _numbers_of(video: str, videos: IterableDataset) -> list[int]:
+    """Returns the `video_id` of all rows of config `videos` that are of the video."""
+    identity, numbers = video_identity(video, None, None), []
+    for table in videos.with_format("arrow").iter(batch_size=1000):
+        rows = zip(
+            table["video_id"].to_pylist(), table["name"].to_pylist(), video_identities(table).to_pylist(), strict=True
+        )
+        numbers += [number for number, name, found in rows if video in (name, str(number)) or identity == found]
+    return numbers

@@ -2,14 +2,12 @@
 """Which videos a library should have, and where on the web they are."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-_YOUTUBE_ID = re.compile(r"[\w-]{11}", re.ASCII)
-_YOUTUBE_HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
+from .identity import YOUTUBE_ID, find_youtube_id, is_youtube, video_identity
 
 
 @dataclass(frozen=True)
@@ -32,29 +30,27 @@ class VideoSource:
     @property
     def address(self) -> str | None:
         """
-        Where to download it: `url` where that is not YouTube's, else YouTube's address of `youtube_id`, else `url`;
-        `None` where neither is an address.
+        Where to download it: `url` where that leads elsewhere than to YouTube, else YouTube's address of the id that
+        `youtube_id` or `url` holds, else `url`; `None` where neither is an address.
         """
-        url = self.url if self.url and _host(self.url) else None
-        if url and not is_youtube(url):
+        url = self.url if self.url and _is_of_the_web(self.url) else None
+        if url and not is_youtube(url) and not find_youtube_id(None, url):
             return url
-        if self.youtube_id and _YOUTUBE_ID.fullmatch(self.youtube_id):
-            return f"https://www.youtube.com/watch?v={self.youtube_id}"
-        return url
+        found = find_youtube_id(self.youtube_id, self.url)
+        return f"https://www.youtube.com/watch?v={found}" if found and YOUTUBE_ID.fullmatch(found) else url
+
+    @property
+    def identity(self) -> str:
+        """What is equal for all rows of one video, as [`video_identity`]."""
+        return video_identity(self.youtube_id, self.url, self.name)
 
 
-def is_youtube(address: str) -> bool:
-    """Whether an address is YouTube's."""
-    host = _host(address)
-    return any(host == youtube or host.endswith(f".{youtube}") for youtube in _YOUTUBE_HOSTS)
-
-
-def _host(address: str) -> str:
+def _is_of_the_web(address: str) -> bool:
     try:
         parts = urlsplit(address)
-        return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
+        return bool(parts.hostname) and parts.scheme in ("http", "https")
     except ValueError:
-        return ""
+        return False
 
 
 def shard(sources: Sequence[VideoSource], index: int, count: int) -> list[VideoSource]:
@@ -71,15 +67,16 @@ def shard(sources: Sequence[VideoSource], index: int, count: int) -> list[VideoS
 
 def select_sources(sources: Sequence[VideoSource], ids: Sequence[str]) -> list[VideoSource]:
     """
-    Returns the videos of these YouTube ids or names, in their order.
+    Returns the videos of these YouTube ids, addresses or names, in their order.
 
     Raises:
         ValueError: one is none of them.
     """
-    known = {key: source for source in reversed(sources) for key in (source.youtube_id, source.name) if key}
-    if unknown := [id_ for id_ in ids if id_ not in known]:
+    known = {key: source for source in reversed(sources) for key in (source.identity, source.name) if key}
+    found = [known.get(id_) or known.get(video_identity(id_, None, None)) for id_ in ids]
+    if unknown := [id_ for id_, source in zip(ids, found, strict=True) if source is None]:
         raise ValueError(f"{len(unknown)} of {len(ids)} ids are not in the database, {unknown[0]!r} first")
-    return list(dict.fromkeys(known[id_] for id_ in ids))
+    return list(dict.fromkeys(found))
 
 
 def read_ids(path: str | os.PathLike) -> list[str]:

@@ -38,6 +38,21 @@ def test_counts_examples_and_warnings(bad):
     assert sorted(check.warnings.values()) == [1, 1, 1]
 
 
+def test_copies_and_shared_files_are_told(tmp_path):
+    videos = [
+        {"video_id": 1, "name": "a", "youtube_id": "dQw4w9WgXcQ"},
+        {"video_id": 2, "name": "b", "url": "https://youtu.be/dQw4w9WgXcQ?t=3"},
+        {"video_id": 3, "name": "a", "youtube_id": "AAAAAAAAAAA"},
+        {"video_id": 4},
+        {"video_id": 5, "youtube_id": " "},
+    ]
+    warnings = check_database(write_database(tmp_path / "x.db", videos=videos, captions=[GOOD])).warnings
+    assert [(text.split(";")[0], count) for text, count in warnings.items()] == [
+        ("videos are copies of another by YouTube id or address", 1),
+        ("videos have the file name of another video", 1),
+    ]
+
+
 def test_json_is_the_counts_alone(bad, capsys):
     assert main(["check", str(bad), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == check_database(bad).to_dict()

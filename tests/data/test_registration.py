@@ -44,8 +44,8 @@ def test_the_code_that_fills_the_cache_is_its_key():
     folder = registration.__file__.rpartition("/")[0]
     others = {"__init__", "acquire", "augment", "check", "collate", "conftest", "display", "display_videos", "locate"}
     others |= {"attach", "registration", "tree"}
-    assert {name[:-3] for name in os.listdir(folder) if name.endswith(".py")} - others == set(builder._CODE[1:])
-    assert builder._CODE[0] == "../media/library"
+    assert {name[:-3] for name in os.listdir(folder) if name.endswith(".py")} - others == set(builder._CODE[2:])
+    assert builder._CODE[:2] == ("../media/identity", "../media/library")
 
 
 def test_registering_twice_changes_nothing():

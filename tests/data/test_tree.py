@@ -44,10 +44,22 @@ def test_all_videos_of_a_youtube_id(folder):
     assert [roots[0].row["video_name"] for roots in caption_trees("y", folder)] == ["v1", "v2"]
 
 
+def test_a_video_by_its_address_and_its_copies_however_written(folder):
+    connection = sqlite3.connect(folder / "surglavi_beta.db")
+    connection.execute("UPDATE videos SET youtube_id = 'dQw4w9WgXcQ ' WHERE video_id = 1")
+    connection.execute("UPDATE videos SET youtube_id = NULL, url = 'youtu.be/dQw4w9WgXcQ' WHERE video_id = 2")
+    connection.commit()
+    connection.close()
+    for video in ("dQw4w9WgXcQ", "https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=3s", " dQw4w9WgXcQ\u200b"):
+        trees = caption_trees(video, folder)
+        assert [roots[0].row["video_name"] for roots in trees] == ["v1", "v2"]
+        assert {roots[0].row["youtube_id"] for roots in trees} == {"dQw4w9WgXcQ"}
+
+
 def test_no_such_video(folder, capsys):
     assert main(["tree", "nothing", "--data_dir", str(folder)]) == 1
     assert capsys.readouterr().err == (
-        "surglavi tree: error: no caption of a video 'nothing', expected its name, YouTube id or video_id\n"
+        "surglavi tree: error: no caption of a video 'nothing', expected its name, YouTube id, address or video_id\n"
     )
 
 

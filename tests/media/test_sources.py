@@ -20,7 +20,10 @@ SOURCES = [VideoSource(f"name{number}", f"{number:011d}") for number in range(10
         (None, "https://www.youtube.com/watch?v=AAAAAAAAAAA", "https://www.youtube.com/watch?v=AAAAAAAAAAA"),
         ("; rm -rf /", "https://vimeo.com/1", "https://vimeo.com/1"),
         ("; rm -rf /", None, None),
-        ("-9uZldT-tSk\n", None, None),
+        ("-9uZldT-tSk\n", None, f"{YOUTUBE}-9uZldT-tSk"),
+        (" https://youtu.be/-9uZldT-tSk?t=9", None, f"{YOUTUBE}-9uZldT-tSk"),
+        (None, "youtu.be/-9uZldT-tSk", f"{YOUTUBE}-9uZldT-tSk"),
+        (None, "https://www.google.com/url?q=https%3A%2F%2Fyoutu.be%2F-9uZldT-tSk", f"{YOUTUBE}-9uZldT-tSk"),
         (None, "ftp://host/v.mp4", None),
         (None, "file:///etc/passwd", None),
         (None, "ytsearch:liver", None),
@@ -54,5 +57,11 @@ def test_select_sources(tmp_path):
     ids = read_ids(tmp_path / "ids.txt")
     assert ids == ["name3", "00000000001", "name1"]
     assert select_sources(SOURCES, ids) == [SOURCES[3], SOURCES[1]]
+    assert select_sources(SOURCES, ["https://youtu.be/00000000003?si=x", "00000000001\u200b"]) == [
+        SOURCES[3],
+        SOURCES[1],
+    ]
+    linked = VideoSource("linked", None, "https://www.youtube.com/watch?v=AAAAAAAAAAA")
+    assert select_sources([*SOURCES, linked], ["AAAAAAAAAAA"]) == [linked]
     with pytest.raises(ValueError, match="1 of 2 ids are not in the database, 'other' first"):
         select_sources(SOURCES, ["name1", "other"])
