@@ -96,7 +96,7 @@ def _add_download(commands: Any) -> None:
     download.add_argument("--workers", type=int, default=1, metavar="N", help="videos at a time (default: 1)")
     download.add_argument("--sleep", type=float, default=0.0, metavar="SECONDS", help="after each video (default: 0)")
     download.add_argument("--limit", type=_count, metavar="N", help="try so many videos at most")
-    download.add_argument("--ids", metavar="FILE", help="only these YouTube ids or names, one a line")
+    download.add_argument("--ids", metavar="FILE", help="only these YouTube ids, addresses or names, one a line")
     download.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts, for N machines")
     download.add_argument("--retry-failed", action="store_true", help="try again what failed for good")
 

@@ -6,9 +6,10 @@ from importlib import import_module
 import datasets
 
 from ..media import VideoDecodeError
+from ..media.identity import find_youtube_id, video_identity
 from .clips import Clip, VideoClip, sample_timestamps
 from .database import DATABASE_NAME, Level
-from .splits import split_position
+from .splits import split_position, video_identities
 
 # Imported when asked for: what needs torch or rich, or only a command uses.
 _PARTS = {
@@ -37,8 +38,11 @@ __all__ = [
     "Level",
     "VideoClip",
     "VideoDecodeError",
+    "find_youtube_id",
     "sample_timestamps",
     "split_position",
+    "video_identities",
+    "video_identity",
     *_PARTS,
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from datasets import Dataset, load_from_disk
 
-from ..data import Clip
+from ..data import Clip, find_youtube_id
 from ..files import digest, digest_of, write_text
 from .embed import embed_texts, list_unreadable
 from .embed_readable import claimed, distinct_rows, embed_readable
@@ -181,7 +181,7 @@ def check_index(folder: Path) -> dict[str, Any]:
 
 
 def _found(row: dict, score: float) -> FoundClip:
-    youtube_id = row.get("youtube_id") or ""
+    youtube_id = find_youtube_id(row.get("youtube_id")) or ""
     known = re.fullmatch(r"[\w-]{11}", youtube_id, re.ASCII)
     return FoundClip(
         score=score,

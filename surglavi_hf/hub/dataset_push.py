@@ -55,7 +55,7 @@ def push_dataset(
         repo_id: `NAME/REPOSITORY`, made where it is absent.
         embeddings: Parquet file of clip embeddings, as `surglavi embed` writes it. Published ones go where it is not
             given.
-        takedown: Text file of what is left out, one a line: YouTube ids or names of videos, captions as
+        takedown: Text file of what is left out, one a line: YouTube ids, addresses or names of videos, captions as
             `caption:NUMBER`. It is published, and joined to the list that is published already.
         validation_fraction, test_fraction: Shares of the videos that make these splits.
         public: Whether everybody may see the repository.

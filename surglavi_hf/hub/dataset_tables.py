@@ -71,7 +71,7 @@ def unknown_entries(data_dir: str | os.PathLike, takedown: Takedown) -> Takedown
     videos, captions = takedown.videos, takedown.captions
     if videos:
         for part in load_dataset("surglavi", "videos", data_dir=os.fspath(data_dir)).values():
-            videos -= {*part["name"], *part["youtube_id"]}
+            videos &= takedown.unknown(part.data.table)
     if captions:
         for part in load_dataset("surglavi", "all", data_dir=os.fspath(data_dir)).values():
             captions -= {*part["caption_id"]}

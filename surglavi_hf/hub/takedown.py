@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from ..data import find_youtube_id, video_identities, video_identity
 
 TAKEDOWN_NAME = "takedown.txt"
 _HEADER = (
@@ -32,16 +33,18 @@ class Takedown:
     @classmethod
     def of_text(cls, text: str) -> "Takedown":
         """
-        Reads lines such as `dQw4w9WgXcQ`, the name of a video, or `caption:123`; empty lines and those that start with
-        `#` do not count.
+        Reads lines such as `dQw4w9WgXcQ`, an address of YouTube that holds it, the name of a video, or `caption:123`;
+        empty lines and those that start with `#` do not count.
 
         Raises:
-            ValueError: no number follows `caption:`, or a line is an address or has a remark.
+            ValueError: no number follows `caption:`, or a line is another address or has a remark.
         """
         videos, captions = set(), set()
-        for line in (line.strip() for line in text.removeprefix("\ufeff").splitlines()):
+        for line in map(_trimmed, text.splitlines()):
             if not line or line.startswith("#"):
                 continue
+            if "/" in line:
+                line = find_youtube_id(line) or line
             if "://" in line or " #" in line:
                 raise ValueError(
                     f"takedown list: {line!r}, expected a YouTube id or name alone; remarks have own lines"
@@ -82,17 +85,41 @@ class Takedown:
         return [*sorted(self.videos), *(f"{_CAPTION}{number}" for number in sorted(self.captions))]
 
     def with_copies(self, videos: pa.Table) -> "Takedown":
-        """Returns the list with the YouTube ids of videos it has the names of, for their copies; of table `videos`."""
-        named = pc.is_in(videos["name"], pa.array(sorted(self.videos), pa.string()))
-        ids = {text for text in videos["youtube_id"].filter(named).to_pylist() if text}
-        return Takedown(self.videos | ids, self.captions)
+        """
+        Returns the list with the identities of the videos it names, and the names of those copies of them that cannot
+        be told from their YouTube id; of table `videos`.
+
+        Raises:
+            ValueError: such a name can stand in no list.
+        """
+        identities = video_identities(videos)
+        listed = pc.is_in(identities, identities.filter(self._names(videos)))
+        found = {*identities.filter(listed).to_pylist()}
+        copies = videos.filter(listed).select(["youtube_id", "name"])  # as tables of captions know them
+        shown = video_identities(copies).to_pylist()
+        named = zip(copies["name"].to_pylist(), shown, strict=True)
+        entries = found | {_trimmed(name) for name, identity in named if identity not in found} - {""}
+        if unlisted := sorted(entries - Takedown.of_text("\n".join(entries)).videos):
+            raise ValueError(f"takedown list: no line can name the copy {unlisted[0]!r}; rename it in the database")
+        return Takedown(self.videos | entries, self.captions)
+
+    def unknown(self, videos: pa.Table) -> frozenset[str]:
+        """Returns the entries that no row of table `videos` is of."""
+        known = {*map(_trimmed, videos["name"].to_pylist()), *video_identities(videos).to_pylist()}
+        return frozenset(entry for entry in self.videos if not known & {entry, video_identity(entry, None, None)})
+
+    def _names(self, table: pa.Table) -> pa.BooleanArray:
+        """Returns which rows of a config are of a video on the list."""
+        entries = self.videos | {video_identity(entry, None, None) for entry in self.videos}
+        listed = pc.is_in(video_identities(table), pa.array(sorted(entries), pa.string()))
+        for column in {"video_name", "name"} & set(table.column_names):
+            written = [name for name in table[column].unique().to_pylist() if name and _trimmed(name) in entries]
+            listed = pc.or_(listed, pc.is_in(table[column].combine_chunks(), pa.array(written, pa.string())))
+        return listed
 
     def applied_to(self, table: pa.Table) -> pa.Table:
         """Returns the rows of a config that stay, without links to captions that do not."""
-        keep = pa.array(np.ones(table.num_rows, bool))
-        videos = pa.array(sorted(self.videos), pa.string())
-        for column in {"youtube_id", "video_name", "name"} & set(table.column_names):
-            keep = pc.and_(keep, pc.invert(pc.is_in(table[column], videos)))
+        keep = pc.invert(self._names(table))
         captions = pa.array(sorted(self.captions), pa.int64())
         if "caption_id" in table.column_names:
             keep = pc.and_(keep, pc.invert(pc.is_in(table["caption_id"], captions)))
@@ -103,3 +130,7 @@ class Takedown:
             gone = pc.is_in(parent, captions)
             table = table.set_column(place, table.field(place), pc.if_else(gone, pa.scalar(None, parent.type), parent))
         return table
+
+
+def _trimmed(name: str | None) -> str:
+    return video_identity(None, None, name)

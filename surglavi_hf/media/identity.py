@@ -18,7 +18,7 @@ _IDS = [re.compile(pattern, re.ASCII | re.IGNORECASE) for pattern in (_IN_PATH, 
 _INVISIBLE = [
     code for code in (*range(0x2070), 0xFEFF) if unicodedata.category(chr(code)) in ("Cc", "Cf")
 ]  # among them zero-width blanks, which people copy from web pages
-_BLANKS = "".join(map(chr, _INVISIBLE)) + "".join(filter(str.isspace, map(chr, range(0x3001))))
+BLANKS = "".join(map(chr, _INVISIBLE)) + "".join(filter(str.isspace, map(chr, range(0x3001))))
 _ENCODED_TWICE = 2
 
 
@@ -34,7 +34,7 @@ def video_identity(youtube_id: str | None, url: str | None, name: str | None) ->
         name: Of the video's file.
     """
     known = find_youtube_id(youtube_id, url)
-    return known or _other_address(url) or _other_address(youtube_id) or (name or "").strip(_BLANKS)
+    return known or _other_address(url) or _other_address(youtube_id) or (name or "").strip(BLANKS)
 
 
 def find_youtube_id(youtube_id: str | None, url: str | None = None) -> str | None:
@@ -61,7 +61,7 @@ def _clean(text: str | None) -> str:
     text = text or ""
     for _ in range(_ENCODED_TWICE):
         text = unquote(text)
-    return text.translate(dict.fromkeys(_INVISIBLE)).strip(_BLANKS)
+    return text.translate(dict.fromkeys(_INVISIBLE)).strip(BLANKS)
 
 
 def _id_in_address(address: str) -> str | None:
@@ -80,7 +80,7 @@ def _other_address(address: str | None) -> str | None:
 
 def _parts(address: str | None) -> tuple[str, str, str]:
     """Returns host, path and query of an address, which may lack its scheme."""
-    address = (address or "").translate(dict.fromkeys(_INVISIBLE)).strip(_BLANKS)
+    address = (address or "").translate(dict.fromkeys(_INVISIBLE)).strip(BLANKS)
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
         return parts.hostname or "", parts.path.rstrip("/"), parts.query

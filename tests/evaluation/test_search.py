@@ -11,7 +11,7 @@ from datasets import concatenate_datasets, load_dataset
 from surglavi_hf.data import VideoDecodeError
 from surglavi_hf.evaluation import build_search_index, embed_clips, embed_texts, search
 from surglavi_hf.evaluation.embed_readable import claimed
-from surglavi_hf.evaluation.search import check_index, has_index, read_index
+from surglavi_hf.evaluation.search import _found, check_index, has_index, read_index
 
 embedding = import_module("surglavi_hf.evaluation.embed_readable")  # whose name is also its function's
 TEXT = "clip the cystic duct"
@@ -42,6 +42,12 @@ def test_the_best_clips_come_first(index, table, tiny_model):
     assert found[0].clip.frames(2).shape[0] == 2
     assert found[0].url == f"https://youtu.be/{row['youtube_id']}?t={int(row['start_time'])}"
     assert len(search(model, processor, index, TEXT, top=100)) == 12
+
+
+@pytest.mark.parametrize("written", ["dQw4w9WgXcQ ", "https://m.youtube.com/watch?v=dQw4w9WgXcQ&list=PL1"])
+def test_the_link_of_an_id_however_it_is_written(table, written):
+    assert _found(table[0] | {"youtube_id": written, "start_time": 7.5}, 1.0).url == "https://youtu.be/dQw4w9WgXcQ?t=7"
+    assert _found(table[0] | {"youtube_id": "no id"}, 1.0).url is None
 
 
 def test_it_goes_on_where_it_was_stopped(table, tiny_model, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ def test_a_caption_without_its_number(line):
         Takedown.of_text(line)
 
 
-@pytest.mark.parametrize("line", ["https://youtu.be/dQw4w9WgXcQ", "dQw4w9WgXcQ  # letter of Dr. Doe"])
+@pytest.mark.parametrize("line", ["https://vimeo.com/1", "https://youtube.com/@Dr.Doe", "dQw4w9WgXcQ  # of Dr. Doe"])
 def test_what_is_no_id_is_not_published(line):
     with pytest.raises(ValueError, match="expected a YouTube id or name alone"):
         Takedown.of_text(line)
@@ -34,6 +34,11 @@ def test_a_list_that_is_no_text(tmp_path):
     (tmp_path / "list.txt").write_text("caption:x")
     with pytest.raises(ValueError, match=r"list\.txt, takedown list: 'caption:x', expected"):
         Takedown.read(tmp_path / "list.txt")
+
+
+def test_an_id_however_it_is_written():
+    lines = "\u00a0dQw4w9WgXcQ\u200b\nhttps://youtu.be/AAAAAAAAAAA?si=x\nm.youtube.com/watch?list=PL1&v=BBBBBBBBBBB\n"
+    assert Takedown.of_text(lines).videos == {"dQw4w9WgXcQ", "AAAAAAAAAAA", "BBBBBBBBBBB"}
 
 
 @given(ENTRIES, st.sets(st.integers(0, 10**6)))
@@ -65,3 +70,34 @@ def test_copies_of_a_named_video_go_too():
     videos = pa.table({"name": ["first", "copy", "other"], "youtube_id": ["abc", "abc", None]})
     takedown = Takedown.of_text("first").with_copies(videos)
     assert takedown.applied_to(videos)["name"].to_pylist() == ["other"]
+
+
+def test_copies_elsewhere_go_by_name():
+    names, urls = ["first", "copy ", "other"], ["https://vimeo.com/1", "vimeo.com/1/", "https://vimeo.com/2"]
+    videos = pa.table({"name": names, "youtube_id": pa.nulls(3, pa.string()), "url": urls})
+    takedown = Takedown.of_text("first").with_copies(videos)
+    assert takedown.videos == {"first", "copy", "vimeo.com/1"}
+    assert takedown.applied_to(pa.table({"video_name": names}))["video_name"].to_pylist() == ["other"]
+    unlisted = videos.set_column(0, "name", pa.array(["first", "# copy", "other"]))
+    with pytest.raises(ValueError, match="no line can name the copy '# copy'"):
+        Takedown.of_text("first").with_copies(unlisted)
+
+
+@pytest.mark.parametrize("entry", ["dQw4w9WgXcQ", "https://youtu.be/dQw4w9WgXcQ", "first", "by address", "padded"])
+def test_copies_go_however_their_id_is_written(entry):
+    rows = [
+        ("first", "dQw4w9WgXcQ", None),
+        ("padded ", " dQw4w9WgXcQ\n", None),
+        ("by address", None, "https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=1"),
+        ("as id", "youtu.be/dQw4w9WgXcQ", None),
+        ("other", "dqw4w9wgxcq", None),
+        ("nothing known", None, None),
+    ]
+    names, ids, urls = (list(column) for column in zip(*rows, strict=True))
+    videos = pa.table({"name": names, "youtube_id": pa.array(ids, pa.string()), "url": pa.array(urls, pa.string())})
+    takedown = Takedown.of_text(entry).with_copies(videos)
+    captions = pa.table({"video_name": names, "youtube_id": videos["youtube_id"]})  # which know no address
+    assert takedown.applied_to(videos)["name"].to_pylist() == ["other", "nothing known"]
+    assert takedown.applied_to(captions)["video_name"].to_pylist() == ["other", "nothing known"]
+    assert Takedown.of_text(f"{entry}\nabsent").unknown(videos) == {"absent"}
+    assert Takedown.of_text(takedown.to_text()) == takedown
