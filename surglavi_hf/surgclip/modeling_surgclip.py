@@ -122,7 +122,9 @@ class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):
         if not isinstance(pixel_values, torch.Tensor):
             raise ValueError(f"pixel_values is a {type(pixel_values).__name__}, expected a torch.Tensor")
         shape = pixel_values.shape
-        fits = len(shape) == 5 and shape[2] == channels and min(shape[:2]) > 0 and min(shape[3:]) >= patch_size
+        # No min() over sizes: to torch.export it would be a rule between them.
+        fits = len(shape) == 5 and shape[2] == channels and shape[0] > 0 and shape[1] > 0
+        fits = fits and shape[3] >= patch_size and shape[4] >= patch_size
         if not fits or not pixel_values.is_floating_point():
             raise ValueError(
                 f"pixel_values is {pixel_values.dtype} of shape {tuple(shape)}, expected floating point of shape "
@@ -301,7 +303,7 @@ def _contrastive_loss(logits: torch.Tensor) -> torch.Tensor:
     if logits.shape[0] != logits.shape[1]:
         found = f"found {logits.shape[0]} clips and {logits.shape[1]} captions"
         raise ValueError(f"return_loss=True needs one caption a clip, {found}; pass pairs, or leave return_loss out")
-    target = torch.arange(len(logits), device=logits.device)
+    target = torch.arange(logits.shape[0], device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 

@@ -192,7 +192,8 @@ class SurgCLIPVisionTransformer(nn.Module):
 
     def times(self, num_frames: int) -> torch.Tensor:
         """Embeddings of the frames, of shape `(1, num_frames, M)`."""
-        if num_frames == self.time_embed.shape[1]:
+        # An exported model takes any number, so that it must not ask whether it is this one.
+        if not torch.compiler.is_exporting() and num_frames == self.time_embed.shape[1]:
             return self.time_embed
         # By nearest neighbour, as the released code does, two frames can get one time.
         mode = "nearest" if self.config.layout == "released" else "linear"
@@ -202,7 +203,7 @@ class SurgCLIPVisionTransformer(nn.Module):
         batch_size, num_frames = pixel_values.shape[:2]
         maps = self.patch_embed(pixel_values.flatten(0, 1))  # (B·T, M, h, w)
         patches = maps.flatten(2).transpose(1, 2) + self.positions(*maps.shape[-2:])  # (B·T, N, M)
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(patches.shape[0], -1, -1)
         hidden_states = torch.cat([cls, patches], dim=1).unflatten(0, (batch_size, num_frames))
         released = self.config.layout == "released"
         if self.divided and (num_frames > 1 or not released):  # for which a single frame has no time
@@ -218,7 +219,8 @@ class SurgCLIPVisionTransformer(nn.Module):
             return hidden_states, hidden_states[:, :, 0]
         if self.divided:
             # The released code keeps patch-major order and cuts it into T chunks as if it were frame-major.
-            hidden_states = hidden_states.transpose(1, 2).reshape(hidden_states.shape)
+            chunks = hidden_states.shape[1:3]
+            hidden_states = hidden_states.transpose(1, 2).flatten(1, 2).unflatten(1, chunks)
         return hidden_states, self.pool_norm(hidden_states[:, :, 1:].mean(dim=2))
 
     def forward(self, pixel_values: torch.Tensor, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
