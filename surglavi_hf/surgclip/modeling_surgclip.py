@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
-from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_surgclip import SurgCLIPConfig, SurgCLIPVisionConfig
@@ -96,20 +96,30 @@ class SurgCLIPVisionModel(SurgCLIPPreTrainedModel):
             if self.config.num_frames == 1:
                 self.model.time_embed.requires_grad_(False)
 
-    @merge_with_config_defaults
-    def forward(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        output_hidden_states: bool | int | list[int] | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> SurgCLIPVisionOutput:
         """
         Encodes clips.
 
         Args:
             pixel_values: `torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`.
+            output_hidden_states, output_attentions, return_dict: As everywhere in transformers; by default what the
+                config says. Attentions are those over time, too.
 
         Raises:
             ValueError: `pixel_values` has another shape or is not of floating point.
         """
         self._check(pixel_values)
-        kwargs.setdefault("output_temporal_attentions", kwargs.get("output_attentions", self.config.output_attentions))
-        return self._encode(pixel_values, **kwargs)
+        attentions = self.config.output_attentions if output_attentions is None else output_attentions
+        options = _given(output_hidden_states=output_hidden_states, return_dict=return_dict)
+        return self._encode(
+            pixel_values, output_attentions=attentions, output_temporal_attentions=attentions, **options
+        )
 
     @capture_outputs(tie_last_hidden_states=False)
     def _encode(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
@@ -200,19 +210,24 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_encoder.set_input_embeddings(value)
 
-    def _with_config(self, kwargs: dict) -> dict:
+    def _or_config(self, **options) -> dict:
         """What the encoders are asked for, by the caller or else by the config of the whole."""
-        names = ("output_hidden_states", "output_attentions")
-        return {name: True for name in names if getattr(self.config, name)} | kwargs
+        return {name: True for name in options if getattr(self.config, name)} | _given(**options)
 
     @can_return_tuple
-    def get_video_features(self, pixel_values: torch.Tensor, **kwargs) -> SurgCLIPVisionOutput:
+    def get_video_features(
+        self,
+        pixel_values: torch.Tensor,
+        output_hidden_states: bool | int | list[int] | None = None,
+        output_attentions: bool | None = None,
+    ) -> SurgCLIPVisionOutput:
         """
         Returns the video encoder's output with the clip embedding as `pooler_output`.
 
         Args:
             pixel_values: `torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`.
-            kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
+            output_hidden_states, output_attentions: As everywhere in transformers, and so is `return_dict`; by default
+                what the config says.
 
         Returns:
             `last_hidden_state` of shape `(batch_size, num_frames, 1 + num_patches, hidden_size)` and `pooler_output`
@@ -222,7 +237,8 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         Raises:
             ValueError: `pixel_values` has another shape or is not of floating point.
         """
-        outputs = self.vision_encoder(pixel_values, return_dict=True, **self._with_config(kwargs))
+        options = self._or_config(output_hidden_states=output_hidden_states, output_attentions=output_attentions)
+        outputs = self.vision_encoder(pixel_values, return_dict=True, **options)
         projected = F.normalize(self.vision_proj(outputs.pooler_output), dim=-1)  # (B, T, D)
         outputs.pooler_output = projected.mean(dim=1)
         if self.config.vision_config.layout == "released":
@@ -231,7 +247,13 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
 
     @can_return_tuple
     def get_text_features(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        output_hidden_states: bool | int | list[int] | None = None,
+        output_attentions: bool | None = None,
     ) -> BaseModelOutputWithPooling:
         """
         Returns the text encoder's output with the caption embedding as `pooler_output`.
@@ -239,14 +261,16 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         Args:
             input_ids: `torch.LongTensor` of shape `(batch_size, sequence_length)`, [CLS] first.
             attention_mask: `torch.LongTensor` of shape `(batch_size, sequence_length)`, 0 where padded.
-            kwargs: Further arguments of the text encoder, and those of [`get_video_features`].
+            token_type_ids, position_ids: As `input_ids`, for text encoders that have them.
+            output_hidden_states, output_attentions: As of [`get_video_features`].
 
         Returns:
             `last_hidden_state` of shape `(batch_size, sequence_length, hidden_size)` and `pooler_output` of shape
             `(batch_size, projection_dim)`: the L2-normalised projection of the first token.
         """
-        kwargs = self._with_config(kwargs)
-        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
+        options = self._or_config(output_hidden_states=output_hidden_states, output_attentions=output_attentions)
+        options |= _given(token_type_ids=token_type_ids, position_ids=position_ids)
+        outputs = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **options)
         embeds = F.normalize(self.text_proj(outputs.last_hidden_state[:, 0]), dim=-1)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
@@ -263,7 +287,8 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         return_loss: bool = False,
-        **kwargs,
+        output_hidden_states: bool | int | list[int] | None = None,
+        output_attentions: bool | None = None,
     ) -> SurgCLIPOutput:
         """
         Embeds clips and captions and compares each with each.
@@ -276,14 +301,14 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
             return_loss: Also return the symmetric InfoNCE of this batch, row i of one side belonging to row i of the
                 other. It sees this process's batch only; training over several processes needs
                 [`surglavi_hf.training.ContrastiveLoss`].
-            kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
+            output_hidden_states, output_attentions: As of [`get_video_features`].
 
         Raises:
             ValueError: as [`get_video_features`], or unequal numbers of clips and captions with `return_loss=True`.
         """
-        vision_outputs = self.get_video_features(pixel_values, return_dict=True, **kwargs)
-        text_kwargs = kwargs if token_type_ids is None else {**kwargs, "token_type_ids": token_type_ids}
-        text_outputs = self.get_text_features(input_ids, attention_mask, return_dict=True, **text_kwargs)
+        options = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        vision_outputs = self.get_video_features(pixel_values, return_dict=True, **options)
+        text_outputs = self.get_text_features(input_ids, attention_mask, token_type_ids, return_dict=True, **options)
         video_embeds, text_embeds = vision_outputs.pooler_output, text_outputs.pooler_output
         text_embeds = text_embeds.to(video_embeds.device)  # with a device_map the encoders can lie apart
         logits_per_video = video_embeds @ text_embeds.T / self.temp.to(video_embeds.device)  # (Bv, Bt)
@@ -296,6 +321,11 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
             vision_model_output=vision_outputs,
             text_model_output=text_outputs,
         )
+
+
+def _given(**options) -> dict:
+    """Those that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _contrastive_loss(logits: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from torch.export import Dim
 from transformers import AutoModel, AutoModelForMaskedLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
@@ -255,6 +256,39 @@ def test_signature(make_model, layout):
     assert names[:3] == ["pixel_values", "input_ids", "attention_mask"]
 
 
+def test_unknown_inputs_are_refused(make_model, layout):
+    """A misspelt input would be missing without a word; `labels` would have no influence."""
+    model, inputs = make_model(layout=layout), tiny_inputs()
+    clips, captions = inputs.pop("pixel_values"), inputs
+    for call, arguments in (
+        (model, {"pixel_values": clips, **captions}),
+        (model.vision_encoder, {"pixel_values": clips}),
+        (model.get_video_features, {"pixel_values": clips}),
+        (model.get_text_features, captions),
+    ):
+        for unknown in ("pixel_value", "labels", "return_los", "is_causal"):
+            with pytest.raises(TypeError, match=f"unexpected keyword argument '{unknown}'"):
+                call(**arguments, **{unknown: clips})
+        call(**arguments, output_hidden_states=True, output_attentions=False, return_dict=False)
+
+
+@pytest.mark.parametrize("attention_type", ["divided_space_time", "space_only"])
+def test_exported_for_any_number_of_clips_frames_and_tokens(make_model, layout, attention_type):
+    model, inputs = make_model(layout=layout, attention_type=attention_type), tiny_inputs(3)
+    inputs["pixel_values"] = torch.rand(3, 6, 3, 32, 32)
+    texts = {0: Dim("texts"), 1: Dim("tokens", max=64)}
+    sizes = {"pixel_values": {0: Dim("clips"), 1: Dim("frames")}, "input_ids": texts, "attention_mask": texts}
+    exported = torch.export.export(model, (), inputs, dynamic_shapes=sizes).module()
+    for num_clips, num_frames, num_texts in ((1, 1, 5), (5, 4, 1), (2, 7, 2)):
+        inputs = tiny_inputs(num_texts)
+        inputs = {name: torch.cat([value, value], dim=1) for name, value in inputs.items() if name != "pixel_values"}
+        inputs["pixel_values"] = torch.rand(num_clips, num_frames, 3, 32, 32)
+        with torch.no_grad():
+            found, expected = exported(**inputs).logits_per_video, model(**inputs).logits_per_video
+        assert found.shape == (num_clips, num_texts)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_a_batch_is_its_rows(make_model, layout):
     model, inputs = make_model(layout=layout), tiny_inputs(3)
     with torch.no_grad():
@@ -299,7 +333,7 @@ def test_gradient_checkpointing_changes_no_gradient(make_model, layout):
         model.zero_grad()
         model(**tiny_inputs(), return_loss=True).loss.backward()
         gradients.append({name: each.grad.clone() for name, each in model.named_parameters() if each.requires_grad})
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
         assert all(block.gradient_checkpointing for block in model.vision_encoder.model.blocks)
         assert all(layer.gradient_checkpointing for layer in model.text_encoder.encoder.layer)
     assert all(torch.allclose(gradients[0][name], gradients[1][name], atol=1e-6) for name in gradients[0])
@@ -311,7 +345,7 @@ def test_compiles_without_graph_breaks(make_model, layout, checkpointing):
     if checkpointing:
         model.config.text_config.attention_probs_dropout_prob = model.config.text_config.hidden_dropout_prob = 0.0
         model = SurgCLIPModel(model.config).train()
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     torch._dynamo.reset()
     inputs |= {"return_loss": True}
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
@@ -353,7 +387,7 @@ def test_lora(make_model, tmp_path, layout, checkpointing):
     frozen = copy.deepcopy(base.state_dict())
     model = get_peft_model(base, LoraConfig(r=2, target_modules=["qkv", "query", "value"], init_lora_weights=False))
     if checkpointing:
-        base.gradient_checkpointing_enable()
+        base.activation_checkpointing_enable()
         base.enable_input_require_grads()
     model.train()
     model(**tiny_inputs(), return_loss=True).loss.backward()
