@@ -167,7 +167,7 @@ def peak_memory(checkpointing: bool, batch_size: int, num_frames: int, device: s
     thread.start()
     model = make_ours(device).train()
     if checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     runner(model, "training", torch.float32, inputs(batch_size, num_frames, device), device)()
     done.set()
     thread.join()

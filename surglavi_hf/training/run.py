@@ -60,7 +60,7 @@ class TrainingRun:
         if config.lora_rank:
             add_adapters(model, config.lora_rank, config.lora_alpha)
         if config.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         set_seed(config.seed, device_specific=True)  # from here on for dropout, which must differ between processes
         self.loader = EpochLoader(
             config, self.dataset, self.processor, accelerator.num_processes, accelerator.process_index
