@@ -13,6 +13,7 @@ from rich.text import Text
 
 def evaluate(options: argparse.Namespace) -> int:
     from .evaluation import Windows, load_benchmark, zero_shot
+    from .evaluation.overlap import benchmark_notice
     from .evaluation.pictures import draw_confusion_matrix, draw_ribbons
     from .evaluation.processes import Processes
     from .evaluation.published import UNKNOWN_AVERAGE, comparison, published_zero_shot, report_markdown
@@ -60,12 +61,14 @@ def evaluate(options: argparse.Namespace) -> int:
     split = f"split {benchmark.protocol['split']}, {benchmark.protocol['split_variant']}; videos: "
     console.print(split + str(benchmark.protocol["videos"]), markup=False)
     console.print(str(benchmark.protocol["split_note"]), markup=False)
+    _warn(console, benchmark_notice(report.protocol["trained_on_videos"]))
     console.print(f"every choice and class: {folder / 'report.md'}", markup=False)
     return 0
 
 
 def probe(options: argparse.Namespace) -> int:
     from .evaluation import Probe, Windows, linear_probe, load_benchmark
+    from .evaluation.overlap import benchmark_notice
     from .evaluation.pictures import draw_linear_probe
     from .evaluation.processes import Processes
     from .evaluation.published import published_linear_probe, report_markdown
@@ -109,6 +112,7 @@ def probe(options: argparse.Namespace) -> int:
     if settings.shots:
         cells = [_mean_and_std(report.metrics, f"macro_f1_all_frames_at_{shots}_shots") for shots in settings.shots]
         _show(console, "macro F1 in %, of frames a class", [f"{shots}" for shots in settings.shots], [cells])
+    _warn(console, benchmark_notice(report.protocol["trained_on_videos"]))
     console.print(f"every choice: {folder / 'report.md'}", markup=False)
     return 0
 
@@ -116,6 +120,7 @@ def probe(options: argparse.Namespace) -> int:
 def retrieval(options: argparse.Namespace) -> int:
     from .data import Level
     from .evaluation import retrieval
+    from .evaluation.overlap import overlap_notice
     from .evaluation.published import report_markdown
     from .evaluation.report import check_replaceable
     from .files import write_text
@@ -127,7 +132,7 @@ def retrieval(options: argparse.Namespace) -> int:
             check_replaceable(folder / f"surglavi_{level}_retrieval{suffix}", suffix)
     model, processor = _load_surgclip(options)
     folder.mkdir(parents=True, exist_ok=True)
-    rows, names, left_out = [], [], {}
+    rows, names, left_out, notices = [], [], {}, []
     for level in levels:
         dataset = _load_split(options, level)
         report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval", strict=options.strict)
@@ -137,14 +142,19 @@ def retrieval(options: argparse.Namespace) -> int:
         left_out[folder / f"{report.benchmark}.json"] = len(report.unreadable)
         names = list(report.metrics)
         rows.append([level, *(f"{value:.4g}" for value in report.metrics.values())])
+        notices.append(overlap_notice(model, report.protocol["trained_on_videos"]))
     turned = [[name, *values] for name, *values in zip(names, *(row[1:] for row in rows), strict=True)]
-    _show(Console(), "retrieval", ["measure", *(row[0] for row in rows)], turned)
+    console = Console()
+    _show(console, "retrieval", ["measure", *(row[0] for row in rows)], turned)
+    for notice in dict.fromkeys(notices):
+        _warn(console, notice)
     return _say_left_out(options, sum(left_out.values()), *(path for path, count in left_out.items() if count))
 
 
 def search(options: argparse.Namespace) -> int:
     from .data import VideoDecodeError
     from .evaluation import build_search_index, search
+    from .evaluation.overlap import overlap_notice
     from .evaluation.pictures import FRAMES_SHOWN, draw_contact_sheet
     from .evaluation.report import check_replaceable
     from .evaluation.search import has_index, read_index
@@ -179,6 +189,7 @@ def search(options: argparse.Namespace) -> int:
         except (OSError, ValueError, VideoDecodeError):
             frames = None
         pictures.append((f"{what}\n{printable(clip.caption)}", frames))
+    _warn(console, overlap_notice(model, read_index(options.index)["trained_on_videos"]))
     if options.output:
         draw_contact_sheet(printable(options.text), pictures, options.output)
     lacks = len(read_index(options.index)["unreadable"])
@@ -217,13 +228,16 @@ def _say_left_out(options: argparse.Namespace, number: int, *paths: Path) -> int
 
 def _load_model(options: argparse.Namespace) -> tuple[Any, Any]:
     from transformers import AutoProcessor
+    from transformers.utils.hub import resolve_revision
 
     from .evaluation.processes import Processes
     from .surgclip import load_whole
 
     try:
-        model = load_whole(options.model, revision=options.revision)
-        processor = AutoProcessor.from_pretrained(options.model, revision=options.revision, trust_remote_code=False)
+        revision = resolve_revision(options.model, options.revision)  # of both
+        model = load_whole(options.model, revision=revision)
+        model.config._commit_hash = getattr(revision, "resolved", None)  # which reports name
+        processor = AutoProcessor.from_pretrained(options.model, revision=revision, trust_remote_code=False)
     except OSError as error:  # whose message may leave out which model
         raise OSError(f"--model {options.model}, expected a folder or Hub id: {error}") from error
     return model.to(Processes().device).eval(), processor
@@ -262,6 +276,11 @@ def _show(console: Console, title: str, header: list[str], rows: list[list[str]]
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+
+
+def _warn(console: Console, text: str | None) -> None:
+    if text:
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def _mean_and_std(metrics: dict, name: str) -> str:

@@ -50,6 +50,7 @@ def hub_server(monkeypatch):
     }
     for name, value in constants.items():
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # which remembers the Hub of an earlier test
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield server

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import shutil
+from argparse import Namespace
 
 import pytest
 from datasets import load_dataset
 from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel
 
-from surglavi_hf import EvalReport
+from surglavi_hf import EvalReport, TrainingConfig, train
 from surglavi_hf.cli import main
+from surglavi_hf.cli_evaluation import _load_model
 from surglavi_hf.cli_evaluation_options import BENCHMARKS as NAMES
 from surglavi_hf.demo import PROMPTS
 from surglavi_hf.evaluation import BENCHMARKS
@@ -15,6 +18,7 @@ from surglavi_hf.training.start import new_tiny_model
 
 from .evaluation.conftest import write_pictures
 from .evaluation.native_files import some_labels, write_frames, write_native
+from .surgclip.conftest import make_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,9 @@ def test_retrieval_and_search(folder, corpus, capsys):
     model = ["--model", str(folder / "model"), "--data-dir", str(corpus)]
     out = folder / "retrieval"
     assert main(["retrieval", *model, "--output", str(out), "--split", "test", "--fraction", "0.4"]) == 0
-    assert "video_to_text_median_rank_percentile" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "video_to_text_median_rank_percentile" in printed
+    assert "whether the model was trained on these videos is unknown: no training.json" in printed
     assert len(list(out.glob("*.json"))) == 3
     search = ["search", "the surgeon works on the liver", "--index", str(folder / "index"), *model, "--top", "2"]
     assert main([*search, "--level", "phase", "--output", str(folder / "found.png")]) == 0
@@ -86,6 +92,41 @@ def test_retrieval_and_search(folder, corpus, capsys):
     assert main(search) == 0
     assert main([*search, "--level", "task"]) == 1
     assert "index has level phase, split train, not level task, split train" in capsys.readouterr().err
+
+
+def test_figures_on_clips_that_were_trained_on_say_so(corpus, tmp_path, capsys):
+    """Half of the videos are asked for as "validation", of which training held out some, none, or all."""
+    table = load_dataset("surglavi", "phase", data_dir=str(corpus), split="validation", validation_fraction=0.5)
+    asked = len(set(table["youtube_id"]))
+    settings = {"level": "phase", "max_steps": 1, "per_device_train_batch_size": 4}
+    for held_out in (0.0, 0.2, 0.5):
+        folder = tmp_path / str(held_out)
+        model = train(TrainingConfig(str(corpus), str(folder), validation_fraction=held_out, **settings))
+        table = load_dataset("surglavi", "phase", data_dir=str(corpus), validation_fraction=held_out)
+        shared = asked - (len(set(table["validation"]["youtube_id"])) if held_out else 0)
+        assert (0 < shared < asked) == (held_out == 0.2), "this is what the case is about"
+        options = ["--model", str(model), "--data-dir", str(corpus), "--level", "phase"]
+        options += ["--split", "validation", "--fraction", "0.5"]
+        assert main(["retrieval", *options, "--output", str(folder)]) == 0
+        printed = capsys.readouterr().out
+        report = EvalReport.from_json(folder / "surglavi_phase_retrieval.json")
+        assert report.protocol["trained_on_videos"] == shared
+        assert main(["search", "the surgeon", *options, "--index", str(folder / "index")]) == 0
+        for words in (printed, capsys.readouterr().out):
+            assert (f"the model was trained on {shared} of these videos" in words) == bool(shared)
+            assert ("give --split validation --fraction 0.2, or less" in words) == (held_out == 0.2)
+            assert ("it held out none" in words) == (not held_out)
+
+
+def test_any_model_of_the_hub_knows_its_commit(tmp_path, hub_server):
+    """Reports name it; transformers itself forgets it."""
+    BertModel(BertConfig(hidden_size=12, num_hidden_layers=1, vocab_size=120)).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    repository = hub_server.add("me/any-model", {path.name: path.read_bytes() for path in tmp_path.iterdir()})
+    repository.commit("Say more", {"README.md": b"more"})
+    for revision, commit in ((None, repository.commits[1]), (repository.commits[0]["id"], repository.commits[0])):
+        model, _ = _load_model(Namespace(model="me/any-model", revision=revision))
+        assert model.config._commit_hash == commit["id"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ def test_the_whole_road_in_small(corpus, tmp_path, monkeypatch, capsys):
     summary = run_demo(output, seed=1)
     assert json.loads((output / "summary.json").read_text()) == summary
     assert summary["seed"] == 1 and summary["seconds"] > 0
+    for name in ("task", "unseen_combinations", "retrieval"):
+        report = EvalReport.from_json(output / "training" / f"eval-{name}.json")
+        assert report.protocol["trained_on_videos"] == 0
     assert {path.name for path in output.iterdir()} == {MARKER, "training", "summary.json", "report.png"}
     printed = capsys.readouterr().out
     for words in ("zero-shot accuracy, phase", "motion-only pair", "unseen combinations", "R@1"):

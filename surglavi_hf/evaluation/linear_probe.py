@@ -16,6 +16,7 @@ from .classifiers import SETTINGS, Classifier, fit_and_predict
 from .embed_benchmark import embed_benchmark, store_key
 from .encoders import VideoEncoder, encoder_of
 from .metrics import single_label_metrics
+from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
 from .video_store import VideoResult, VideoStore
 from .windows import Windows
@@ -132,6 +133,7 @@ def linear_probe(
             "classifier_settings": SETTINGS[probe.classifier],
             "num_fits": len(fits),
             "num_fits_not_converged": fits.count(False),
+            "trained_on_videos": benchmark_overlap(getattr(encoder, "model", None), test.videos),
         },
         model=description,
         data_fingerprint=f"{train.fingerprint}-{test.fingerprint}",

@@ -11,6 +11,7 @@ from .embed import check_any, embed_clips, embed_texts, list_unreadable
 from .embed_benchmark import store_key
 from .embed_readable import distinct_rows
 from .encoders import describe_model
+from .overlap import trained_overlap
 from .ranks import match_ranks, retrieval_metrics
 from .report import EvalReport, library_versions
 
@@ -77,6 +78,7 @@ def retrieval(
             "frame_sampling": "middle",
             "match": "equal caption, or another caption of the clip",
             "ties": "a non-match of equal score comes first",
+            "trained_on_videos": trained_overlap(model, dataset),
         },
         predictions=ranks.tolist(),
         model=describe_model(model, processor) if hasattr(model, "state_dict") else {},

@@ -15,6 +15,7 @@ from ..files import digest, digest_of, write_text
 from .embed import embed_texts, list_unreadable
 from .embed_readable import claimed, distinct_rows, embed_readable
 from .encoders import encoder_of
+from .overlap import trained_overlap
 
 COLUMNS = ("caption_id", "youtube_id", "video_name", "start_time", "end_time", "caption", "title", "clip")
 _PARTS = ".surglavi-index-parts"  # of an index that is not finished
@@ -85,6 +86,7 @@ def build_search_index(
         indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
         indexed.save_faiss_index("embedding", folder / "clips.faiss")
         about: dict[str, Any] = {"num_clips": len(found.rows), "selection": selection}
+        about["trained_on_videos"] = trained_overlap(model, dataset)
         about |= encoder_of(model, processor).describe()
         about["files"] = {name: digest(folder / name) for name in _files(folder)}
         about["unreadable"] = list_unreadable(dataset, found.unreadable)
@@ -144,8 +146,8 @@ def has_index(folder: str | os.PathLike) -> bool:
 
 def read_index(folder: str | os.PathLike) -> dict[str, Any]:
     """
-    Returns what is known of a finished index: `num_clips`, `selection`, `unreadable`, its model, and digests of its
-    `files`.
+    Returns what is known of a finished index: `num_clips`, `selection`, `trained_on_videos` (as [`trained_overlap`]),
+    `unreadable`, its model, and digests of its `files`.
 
     Raises:
         FileNotFoundError: there is no finished index in the folder.

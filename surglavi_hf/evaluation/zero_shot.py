@@ -14,6 +14,7 @@ from .benchmarks import Benchmark
 from .embed_benchmark import check_can_be_seen, embed_benchmark, store_key
 from .encoders import VideoEncoder, encoder_of
 from .metrics import AbsentClasses, multi_label_metrics, single_label_metrics, triplet_metrics
+from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
 from .video_store import VideoStore
 from .windows import Windows
@@ -69,6 +70,7 @@ def zero_shot(
         **encoder.text_protocol(_texts(benchmark.prompts)),
     }
     protocol = {**benchmark.protocol, **seen, **read, "absent_classes": absent_classes}
+    protocol["trained_on_videos"] = benchmark_overlap(getattr(encoder, "model", None), benchmark.videos)
     protocol["score"] = (
         "mean over the window of the cosine similarity to the class's prompt; of equal ones the first class"
     )

@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from .embed import check_any, embed_clips, embed_texts, list_unreadable
 from .metrics import classification_metrics
+from .overlap import trained_overlap
 from .report import EvalReport
 
 
@@ -64,6 +65,7 @@ def zero_shot_clips(
             "frame_sampling": "middle",
             "prompts_per_class": 1,
             "average": "all clips",
+            "trained_on_videos": trained_overlap(model, dataset),
         },
         predictions=predictions,
         seconds=time.perf_counter() - started,

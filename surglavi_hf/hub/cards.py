@@ -69,7 +69,7 @@ def _trained(folder: Path) -> dict[str, Any]:
         "step": str(lines[-1].get("step", 0) if lines else 0),
         "progress": _progress(last),
         "data": _data(settings),
-        "settings": table([[name, str(value)] for name, value in settings.items()]),
+        "settings": table([[k, str(v)] for k, v in settings.items() if not k.startswith("trained_on")]),
         "base_models": [name for name in origins if isinstance(name, str) and name.count("/") == 1],
     }
 

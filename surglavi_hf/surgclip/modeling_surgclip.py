@@ -15,6 +15,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import can_return_tuple
+from transformers.utils.hub import resolve_revision
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_surgclip import SurgCLIPConfig, SurgCLIPVisionConfig
@@ -38,11 +39,18 @@ class SurgCLIPPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
-        """As [`PreTrainedModel.from_pretrained`], but from safetensors only."""
+        """
+        As [`PreTrainedModel.from_pretrained`], but from safetensors only. `config._commit_hash` is the commit of a
+        model from the Hub.
+        """
         if not kwargs.setdefault("use_safetensors", True):
             raise ValueError(f"use_safetensors={kwargs['use_safetensors']}, but {cls.__name__} loads nothing else")
+        name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        where = {option: kwargs[option] for option in ("token", "local_files_only", "cache_dir") if option in kwargs}
+        kwargs["revision"] = resolve_revision(name, kwargs.get("revision"), **where)
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if kwargs.get("output_loading_info") else loaded
+        model.config._commit_hash = getattr(kwargs["revision"], "resolved", None)
         model._freeze_unused()  # loading makes new, trainable parameters
         return loaded
 
@@ -169,7 +177,13 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
 
     @classmethod
     def from_encoders(
-        cls, vision: str | os.PathLike, text: str | os.PathLike, num_frames: int = 16, projection_dim: int = 256
+        cls,
+        vision: str | os.PathLike,
+        text: str | os.PathLike,
+        num_frames: int = 16,
+        projection_dim: int = 256,
+        vision_revision: str | None = None,
+        text_revision: str | None = None,
     ) -> "SurgCLIPModel":
         """
         Returns a model of the layout "per_frame" for new training, from an encoder of images and one of text.
@@ -182,6 +196,7 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
             text: Folder or Hub id of a text encoder of the BERT family, such as `google-bert/bert-base-uncased`.
             num_frames: Frames a clip has at training time.
             projection_dim: Width of the shared embedding space.
+            vision_revision, text_revision: Commits, branches or tags on the Hub.
 
         Raises:
             OSError: there is no such folder or Hub id.
@@ -193,8 +208,8 @@ class SurgCLIPModel(SurgCLIPPreTrainedModel):
         >>> model = SurgCLIPModel.from_encoders("google/vit-base-patch16-224", "google-bert/bert-base-uncased")
         >>> processor = SurgCLIPProcessor.from_encoders("google/vit-base-patch16-224", "google-bert/bert-base-uncased")
         ```"""
-        vit, vision_config = load_vit(vision, num_frames)
-        text_encoder = load_text_encoder(text)
+        vit, vision_config = load_vit(vision, num_frames, vision_revision)
+        text_encoder = load_text_encoder(text, text_revision)
         config = SurgCLIPConfig(
             vision_config=vision_config, text_config=text_encoder.config, projection_dim=projection_dim
         )

@@ -44,7 +44,9 @@ def make_text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     return model_class._from_config(config, **({"add_pooling_layer": False} if has_pooler else {}))
 
 
-def load_vit(name: str | os.PathLike, num_frames: int) -> tuple[ViTModel, SurgCLIPVisionConfig]:
+def load_vit(
+    name: str | os.PathLike, num_frames: int, revision: str | None = None
+) -> tuple[ViTModel, SurgCLIPVisionConfig]:
     """
     Returns the ViT saved in a folder or under a Hub id, and the configuration of a video encoder of its sizes.
 
@@ -52,10 +54,10 @@ def load_vit(name: str | os.PathLike, num_frames: int) -> tuple[ViTModel, SurgCL
         OSError: there is none.
         ValueError: it is another model, lacks weights, or its images or patches are not square.
     """
-    model_type = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
+    model_type = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
     if model_type != "vit":
         raise ValueError(f"{name} is a {model_type} model, expected a ViT, for example google/vit-base-patch16-224")
-    vit = _load(ViTModel, name, add_pooling_layer=False)
+    vit = _load(ViTModel, name, revision=revision, add_pooling_layer=False)
     sizes = {field: getattr(vit.config, field) for field in ("image_size", "patch_size")}
     for field, size in sizes.items():
         height, width = (size, size) if isinstance(size, int) else size
@@ -66,7 +68,7 @@ def load_vit(name: str | os.PathLike, num_frames: int) -> tuple[ViTModel, SurgCL
     return vit, SurgCLIPVisionConfig(**sizes, **same, num_frames=num_frames)
 
 
-def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
+def load_text_encoder(name: str | os.PathLike, revision: str | None = None) -> PreTrainedModel:
     """
     Returns the text encoder saved in a folder or under a Hub id.
 
@@ -74,12 +76,12 @@ def load_text_encoder(name: str | os.PathLike) -> PreTrainedModel:
         OSError: there is none.
         ValueError: it is none of the BERT family, or lacks weights.
     """
-    model_type = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
+    model_type = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
     if model_type not in BERT_FAMILY:
         raise ValueError(
             f"{name} is a {model_type} model, expected an encoder of the BERT family: {', '.join(BERT_FAMILY)}"
         )
-    return _load(AutoModel, name)
+    return _load(AutoModel, name, revision=revision)
 
 
 def _load(model_class: type, name: str | os.PathLike, **kwargs) -> PreTrainedModel:

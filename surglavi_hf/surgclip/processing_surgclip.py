@@ -53,7 +53,12 @@ class SurgCLIPProcessor(ProcessorMixin):
 
     @classmethod
     def from_encoders(
-        cls, vision: str | os.PathLike, text: str | os.PathLike, num_frames: int = 16
+        cls,
+        vision: str | os.PathLike,
+        text: str | os.PathLike,
+        num_frames: int = 16,
+        vision_revision: str | None = None,
+        text_revision: str | None = None,
     ) -> "SurgCLIPProcessor":
         """
         Returns the processor of [`SurgCLIPModel.from_encoders`], with the ViT's size, mean and standard deviation.
@@ -62,19 +67,21 @@ class SurgCLIPProcessor(ProcessorMixin):
             vision: Folder or Hub id of a ViT with its image processor.
             text: Folder or Hub id of a text encoder with its tokenizer.
             num_frames: Frames taken from a clip.
+            vision_revision, text_revision: Commits, branches or tags on the Hub.
 
         Raises:
             OSError: there is no such folder or Hub id.
             ValueError: the tokenizer has no CLS token.
         """
-        size = AutoConfig.from_pretrained(vision, trust_remote_code=False).image_size
+        size = AutoConfig.from_pretrained(vision, revision=vision_revision, trust_remote_code=False).image_size
         height, width = (size, size) if isinstance(size, int) else size
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(vision)
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(vision, revision=vision_revision)
         statistics = {name: settings[name] for name in ("image_mean", "image_std") if name in settings}
         video_processor = SurgCLIPVideoProcessor(
             size={"height": height, "width": width}, num_frames=num_frames, **statistics
         )
-        return cls(video_processor, AutoTokenizer.from_pretrained(text, trust_remote_code=False))
+        tokenizer = AutoTokenizer.from_pretrained(text, revision=text_revision, trust_remote_code=False)
+        return cls(video_processor, tokenizer)
 
     def __call__(
         self,

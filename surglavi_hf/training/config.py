@@ -10,6 +10,13 @@ from huggingface_hub.utils import validate_repo_id
 from .negatives import Negatives
 from .sampler import Levels
 
+# What weights come from, and the setting that says which of its states.
+REVISION_OF = {
+    "model_name_or_path": "model_revision",
+    "vision_encoder": "vision_revision",
+    "text_encoder": "text_revision",
+}
+
 
 def _option(default, help: str):
     return field(default=default, metadata={"help": help})
@@ -37,6 +44,11 @@ class TrainingConfig:
     text_encoder: str | None = _option(
         None, "Text encoder to start from, such as google-bert/bert-base-uncased; needs vision_encoder."
     )
+    model_revision: str | None = _option(
+        None, "Commit, branch or tag of model_name_or_path on the Hub. Of all three the commit is recorded."
+    )
+    vision_revision: str | None = _option(None, "Commit, branch or tag of vision_encoder on the Hub.")
+    text_revision: str | None = _option(None, "Commit, branch or tag of text_encoder on the Hub.")
     num_frames: int | None = _option(None, "Frames a clip; by default what the model has, 16 for new encoders.")
     freeze_vision_layers: int = _option(
         0, "Leave the patches and so many of the first layers of the video encoder as they are; 0 trains all."
@@ -209,4 +221,8 @@ class TrainingConfig:
             "lora_rank trains no layers, so freezing some says nothing; leave out either": self.lora_rank
             and (self.freeze_vision_layers or self.freeze_text_layers),
         }
+        for name, revision in REVISION_OF.items():
+            wrong[f"{revision} without {name} says nothing; give both, or neither"] = getattr(
+                self, revision
+            ) and not getattr(self, name)
         return [message for message, holds in wrong.items() if holds]

@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -76,7 +77,7 @@ class _Training:
         self.checkpoints.set_aside_after(run.step)
         self.push: BackgroundPush | None = None
         if self.checkpoints.is_writer:
-            write_text(output_dir / SETTINGS_NAME, json.dumps(asdict(self.config), indent=2) + "\n")
+            write_text(output_dir / SETTINGS_NAME, json.dumps(self._recorded(), indent=2) + "\n")
         if self.is_main and self.config.push_to_hub:
             self.push = BackgroundPush(self.config.hub_model_id, output_dir / "model")
 
@@ -176,6 +177,10 @@ class _Training:
         if self.checkpoints.save(self.run.step, {"position": self.run.position(), "run": self.about}):
             self.saved_step = self.run.step
 
+    def _recorded(self) -> dict[str, Any]:
+        """The settings, and which videos were trained on."""
+        return {**asdict(self.config), **self.run.trained_on.recorded()}
+
     def _publish(self) -> bool:
         """Writes `model/` and pushes it, if there has been a step since; returns whether it could be written."""
         if self.published_step == self.run.step:
@@ -184,7 +189,7 @@ class _Training:
         if self.is_main:
             try:
                 metrics = self.output_dir / "metrics.jsonl"
-                write_model(model, self.run.processor, asdict(self.config), metrics, self.output_dir / "model")
+                write_model(model, self.run.processor, self._recorded(), metrics, self.output_dir / "model")
                 if self.push is not None:
                     self.push.push(f"Step {self.run.step}")
             except (OSError, ValueError, SafetensorError) as error:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from .config import TrainingConfig
+from .config import REVISION_OF, TrainingConfig
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def check_resumed(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         change = f"{name} was {saved.get(name)}, is {now.get(name)}"
         if name in _HARMLESS:
             logger.warning("resuming with a changed setting, which changes no result: %s", change)
+        elif name in REVISION_OF.values() and saved.get(name) is None:
+            logger.warning("this run did not write down of which commit it started: %s", change)
         elif name in _ROUNDING:
             logger.warning("resuming with a change, after which losses agree but not to the last digit: %s", change)
         else:

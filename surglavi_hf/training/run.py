@@ -12,6 +12,7 @@ from accelerate.utils import DistributedType, set_seed
 from datasets import Dataset
 from torch.distributed.tensor import DTensor
 
+from ..data.trained_on import TrainedOn, read_trained_on, video_keys
 from ..surgclip import SurgCLIPModel
 from .clips import EpochLoader, fingerprint, load_clips, workers_may_fail
 from .config import TrainingConfig
@@ -20,7 +21,7 @@ from .negatives import clip_keys
 from .processes import check_agreement, make_accelerator
 from .resume import describe_run
 from .schedule import learning_rate_at
-from .start import start
+from .start import start, with_commits
 from .trainable import add_adapters, freeze_layers, make_optimizer
 from .trained_model import TrainedModel, to_surgclip
 from .update import add_gradient
@@ -44,17 +45,22 @@ class TrainingRun:
     """
 
     def __init__(self, config: TrainingConfig):
-        self.config = config
         self.accelerator = accelerator = make_accelerator(config)
         check_agreement(accelerator, config)
+        self.config = config = with_commits(config)
+        check_agreement(accelerator, config)  # the Hub may have changed in between
         if self.global_batch_size < 2:
             raise ValueError("a global batch of 1 clip has no negative; raise per_device_train_batch_size")
         set_seed(config.seed)
         with accelerator.local_main_process_first():
             self.dataset = load_clips(config, "train")
             self.validation = _validation_clips(config) if config.eval_steps else None
+        self.trained_on = _trained_on(config, self.dataset)
         encoders = (config.vision_encoder, config.text_encoder) if config.vision_encoder else None
-        model, self.processor = start(config.model_name_or_path, encoders, config.num_frames, self.dataset["caption"])
+        model, self.processor = start(
+            *(config.model_name_or_path, encoders, config.num_frames, self.dataset["caption"]),
+            *(config.model_revision, (config.vision_revision, config.text_revision)),
+        )
         self.surgclip_config = model.config
         freeze_layers(model, config.freeze_vision_layers, config.freeze_text_layers)
         if config.lora_rank:
@@ -224,6 +230,17 @@ def _validation_clips(config: TrainingConfig) -> Dataset:
     dataset = load_clips(config, "validation")
     count = min(len(dataset), config.max_eval_clips)
     return dataset.select([number * len(dataset) // count for number in range(count)])
+
+
+def _trained_on(config: TrainingConfig, dataset: Dataset) -> TrainedOn:
+    """The videos of this run, and those of the SurgCLIP it starts from."""
+    rows = dataset.select_columns(["youtube_id", "video_name"])[:]
+    own = video_keys(zip(*rows.values(), strict=True))
+    if config.model_name_or_path is None:
+        return TrainedOn(frozenset(own))
+    before = read_trained_on(config.model_name_or_path, config.model_revision)
+    unknown = before.unknown and "a model it started from does not say which videos it was trained on"
+    return TrainedOn(before.videos | own, unknown)
 
 
 def peak_memory(device: torch.device) -> float:

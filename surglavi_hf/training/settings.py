@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
+from ..data.trained_on import RECORDED
 from .config import TrainingConfig
 from .resume import SETTINGS_NAME
 
@@ -97,6 +98,7 @@ def read_settings(name: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no settings, expected names and values such as `learning_rate: 1.0e-4`")
+    values = {name: value for name, value in values.items() if name not in RECORDED}  # no settings
     for key in values:
         if key not in _NAMES:
             raise ValueError(f"{path} has an unknown setting {key!r}{_nearest(str(key))}")

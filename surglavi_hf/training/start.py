@@ -3,10 +3,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoConfig, AutoProcessor, BertTokenizer
+from transformers.utils.hub import resolve_revision
 
 from ..surgclip import (
     SurgCLIPConfig,
@@ -16,9 +19,29 @@ from ..surgclip import (
     clean_caption,
     load_whole,
 )
+from .config import REVISION_OF, TrainingConfig
 
 IMAGE_SIZE = 48
 NUM_FRAMES = 6
+
+
+def with_commits(config: TrainingConfig) -> TrainingConfig:
+    """
+    Returns the settings with the commits on the Hub that the weights to start from are of now, so that a run which is
+    resumed, and whoever reads its settings, has the same.
+
+    Raises:
+        ValueError: a revision of a folder is asked for.
+    """
+    commits = {}
+    for name, revision in REVISION_OF.items():
+        source, asked = getattr(config, name), getattr(config, revision)
+        if not source:
+            continue
+        if asked and Path(source).is_dir():
+            raise ValueError(f"{revision}={asked}, but {name} {source} is a folder, which has none; leave it out")
+        commits[revision] = getattr(resolve_revision(source, asked), "resolved", asked)
+    return replace(config, **commits)
 
 
 def start(
@@ -26,22 +49,25 @@ def start(
     encoders: tuple[str, str] | None,
     num_frames: int | None,
     captions: Iterable[str],
+    model_revision: str | None = None,
+    encoder_revisions: tuple[str | None, str | None] = (None, None),
 ) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
     """
     Returns the model and processor to train: those named, or made from two `encoders`, of video and of text, or new
     tiny ones where none is given. `num_frames` is what the processor samples from a clip, if not what it does anyway.
     """
     if encoders is not None:
-        frames = {"num_frames": num_frames} if num_frames else {}
-        return SurgCLIPModel.from_encoders(*encoders, **frames), SurgCLIPProcessor.from_encoders(*encoders, **frames)
+        options = {"num_frames": num_frames} if num_frames else {}
+        options |= dict(zip(("vision_revision", "text_revision"), encoder_revisions, strict=True))
+        return SurgCLIPModel.from_encoders(*encoders, **options), SurgCLIPProcessor.from_encoders(*encoders, **options)
     if model_name_or_path is None:
         return new_tiny_model(captions, num_frames or NUM_FRAMES)
-    model, processor = load_model(model_name_or_path)
+    model, processor = load_model(model_name_or_path, model_revision)
     processor.video_processor.num_frames = num_frames or processor.video_processor.num_frames
     return model, processor
 
 
-def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
+def load_model(model_name_or_path: str, revision: str | None = None) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
     """
     Returns the SurgCLIP model and processor saved in a folder or under a Hub id.
 
@@ -49,17 +75,17 @@ def load_model(model_name_or_path: str) -> tuple[SurgCLIPModel, SurgCLIPProcesso
         OSError: there is none.
         ValueError: it is another model, has no tokenizer, or its weights do not fit its config.
     """
-    config = AutoConfig.from_pretrained(model_name_or_path, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(model_name_or_path, revision=revision, trust_remote_code=False)
     if not isinstance(config, SurgCLIPConfig):
         raise ValueError(f"{model_name_or_path} is a {config.model_type} model, expected a SurgCLIP folder or Hub id")
     try:
-        processor = AutoProcessor.from_pretrained(model_name_or_path, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(model_name_or_path, revision=revision, trust_remote_code=False)
     except (OSError, ValueError):
         processor = None  # what transformers says then is of sentencepiece
     if not isinstance(processor, SurgCLIPProcessor):
         raise ValueError(f"{model_name_or_path} has no tokenizer; save a SurgCLIPProcessor beside the weights")
     # AdamW needs single precision, whatever the weights were saved in.
-    return load_whole(model_name_or_path, dtype=torch.float32), processor
+    return load_whole(model_name_or_path, revision=revision, dtype=torch.float32), processor
 
 
 def new_tiny_model(captions: Iterable[str], num_frames: int = NUM_FRAMES) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:

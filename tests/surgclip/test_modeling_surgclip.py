@@ -237,3 +237,16 @@ def test_what_is_no_tensor(make_model, pixel_values):
 def test_loss_of_unequal_numbers(make_model):
     with pytest.raises(ValueError, match="found 2 clips and 1 captions"):
         make_model()(torch.rand(2, 4, 3, 32, 32), torch.tensor([[2, 5]]), return_loss=True)
+
+
+def test_a_model_of_the_hub_knows_its_commit(released_folder, hub_server):
+    """Reports name it; transformers itself forgets it."""
+    repository = hub_server.add(
+        "me/knows-its-commit", {path.name: path.read_bytes() for path in released_folder.iterdir()}
+    )
+    repository.commit("Say more", {"README.md": b"more"})
+    first, last = (commit["id"] for commit in repository.commits)
+    assert AutoModel.from_pretrained("me/knows-its-commit").config._commit_hash == last
+    model, _ = SurgCLIPModel.from_pretrained("me/knows-its-commit", revision=first, output_loading_info=True)
+    assert model.config._commit_hash == first and "_commit_hash" not in model.config.to_dict()
+    assert AutoModel.from_pretrained(released_folder).config._commit_hash is None

@@ -49,6 +49,7 @@ def test_settings_out_of_range_are_named(options):
         ({"eval_steps": 5}, "eval_steps needs a validation split"),
         ({"push_to_hub": True}, "push_to_hub needs hub_model_id"),
         ({"hub_model_id": "me/x"}, "hub_model_id without push_to_hub"),
+        ({"model_revision": "v1"}, "model_revision without model_name_or_path says nothing; give both"),
         ({"lora_rank": 8, "freeze_text_layers": 1}, "lora_rank trains no layers"),
         ({"level_weights": [0.0, 0.0, 0.0]}, "level_weights are all 0"),
     ],

@@ -13,6 +13,7 @@ from transformers import AutoModel, AutoProcessor
 
 from surglavi_hf import TrainingConfig, train
 from surglavi_hf.data import DATABASE_NAME
+from surglavi_hf.data.trained_on import video_keys
 from surglavi_hf.hub import BackgroundPush
 from surglavi_hf.training.__main__ import main
 
@@ -107,7 +108,7 @@ def test_fsdp_is_resumed(stored_corpus, tmp_path, run_processes):
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_what_is_written(single):
+def test_what_is_written(stored_corpus, single):
     metrics = metrics_of(single)
     assert [line["step"] for line in metrics] == list(range(1, STEPS + 1))
     assert [line["epoch"] for line in metrics] == [0, 0, 0, 1, 1, 1, 2, 2]
@@ -115,7 +116,13 @@ def test_what_is_written(single):
     assert set(metrics[0]) == names | {"clips_per_second", "data_wait", "memory_gb"}
     rates = [line["learning_rate"] for line in metrics]
     assert rates[0] == 0.0 and max(rates) == pytest.approx(1e-3) and rates[-1] < 1e-3
-    assert json.loads((single / "training.json").read_text())["max_steps"] == STEPS
+    settings = json.loads((single / "training.json").read_text())
+    assert settings["max_steps"] == STEPS and len(settings["trained_on"]) == 9
+    table = load_dataset("surglavi", "phase", data_dir=str(stored_corpus), split="train")
+    assert set(settings["trained_on"]) == video_keys(zip(table["youtube_id"], table["video_name"], strict=True))
+    published = json.loads((single / "model" / "training.json").read_text())
+    assert published["trained_on"] == settings["trained_on"] == sorted(settings["trained_on"])
+    assert "trained_on" not in (single / "model" / "README.md").read_text()
     assert list((single / "model").glob("modeling_*.py")), "the code comes with the weights"
     assert sorted(path.name for path in (single / "model").iterdir() if path.suffix != ".py") == [
         *("README.md", "config.json", "metrics.jsonl", "model.safetensors", "processor_config.json"),
@@ -163,6 +170,31 @@ def test_another_run_is_not_resumed(single, tmp_path, capsys):
     assert line.startswith("error: cannot resume as another run: learning_rate was 0.001, is 0.0005; give what it was")
     assert main(["--output_dir", str(copy), "--resume", str(copy / "checkpoints" / "step-00000099")]) == 1
     assert "no checkpoint at" in capsys.readouterr().err
+
+
+def test_the_commit_of_the_starting_weights_is_recorded_and_taken_again(
+    stored_corpus, dropout_model, tmp_path, hub_server, capsys
+):
+    """The branch moves on while a run is stopped."""
+    files = {path.name: path.read_bytes() for path in dropout_model.iterdir()}
+    repository = hub_server.add("me/start", files)
+    first = repository.commits[-1]["id"]
+    arguments = flags(stored_corpus, tmp_path / "run", 8, "--model_name_or_path", "me/start", "--max_steps", "1")
+    assert main(arguments) == 0
+    for folder in (tmp_path / "run", tmp_path / "run" / "model"):
+        assert json.loads((folder / "training.json").read_text())["model_revision"] == first
+    assert f"| model_revision | {first} |" in (tmp_path / "run" / "model" / "README.md").read_text()
+    repository.commit("Other weights", {"model.safetensors": b"broken"})
+    assert main(["--output_dir", str(tmp_path / "run"), "--resume", "auto"]) == 0
+    again = ["--output_dir", str(tmp_path / "run"), "--resume", "auto", "--model_revision", "main"]
+    repository.commit("As before", files)
+    assert main(again) == 1
+    last = repository.commits[-1]["id"]
+    assert f"as another run: model_revision was {first}, is {last}; give what it was" in capsys.readouterr().err
+    assert (
+        main([*flags(stored_corpus, tmp_path / "b", 8, "--model_name_or_path", str(dropout_model)), *again[-2:]]) == 1
+    )
+    assert "is a folder, which has none; leave it out" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -34,6 +34,16 @@ def test_harmless_changes_warn(caplog, changed):
         assert f"which changes no result: {name} was" in caplog.text
 
 
+def test_a_commit_that_was_not_written_down_warns(caplog):
+    """Of checkpoints of before; one that was is another run."""
+    now = described(model_name_or_path="me/x", model_revision="b")
+    before = {name: value for name, value in now.items() if name != "model_revision"}
+    check_resumed(before, now)
+    assert "did not write down of which commit it started: model_revision was None, is b" in caplog.text
+    with pytest.raises(ValueError, match="model_revision was a, is b"):
+        check_resumed({**now, "model_revision": "a"}, now)
+
+
 def test_the_same_global_batch_over_other_processes_warns(caplog):
     check_resumed(described(2, per_device_train_batch_size=4), described(1, per_device_train_batch_size=8))
     assert "not to the last digit: num_processes was 2, is 1" in caplog.text

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings that change what is trained: each learns, is resumed to the bit, and leaves a SurgCLIP folder."""
 
+import json
 import math
 import shutil
 
@@ -9,6 +10,7 @@ import torch
 from transformers import AutoModel
 
 from surglavi_hf import TrainingConfig
+from surglavi_hf.data.trained_on import TrainedOn
 from surglavi_hf.training.run import TrainingRun
 from surglavi_hf.training.start import new_tiny_model
 
@@ -63,6 +65,24 @@ def test_fewer_frames_than_the_model_had(stored_corpus, dropout_model, tmp_path)
     run = TrainingRun(config)
     (batch,) = run.fetch()
     assert batch["pixel_values"].shape[:2] == (4, 2) and run.processor.video_processor.num_frames == 2
+
+
+def test_videos_of_the_model_it_starts_from_count(stored_corpus, dropout_model, tmp_path):
+    """And where that does not say, nobody can know."""
+    start = tmp_path / "start"
+    shutil.copytree(dropout_model, start)
+
+    def trained_on() -> TrainedOn:
+        settings = {"model_name_or_path": str(start), "test_fraction": 0.2, "per_device_train_batch_size": 4}
+        return TrainingRun(TrainingConfig(str(stored_corpus), str(tmp_path), **settings)).trained_on
+
+    own = trained_on()
+    assert len(own.videos) == 6
+    assert own.unknown == "a model it started from does not say which videos it was trained on"
+    (start / "training.json").write_text(json.dumps({"trained_on": ["0" * 16, min(own.videos)]}))
+    assert trained_on() == TrainedOn(own.videos | {"0" * 16})
+    (start / "training.json").write_text(json.dumps(own.recorded()))
+    assert trained_on() == own
 
 
 def test_one_clip_has_no_negative(stored_corpus, tmp_path):
