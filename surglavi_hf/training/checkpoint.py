@@ -17,9 +17,11 @@ from accelerate.utils.other import load as load_tensors
 from safetensors import SafetensorError
 from torch.distributed.checkpoint import CheckpointException
 
+from ..files import digest, write_text
+
 logger = logging.getLogger(__name__)
 
-STATE_NAME = "trainer_state.json"
+STATE_NAME, DIGESTS_NAME = "trainer_state.json", "digests.json"
 _NAME = re.compile(r"step-(\d{8,})")
 # What writers of torch and safetensors raise for a full disk, beside OSError.
 _CANNOT_WRITE = (OSError, RuntimeError, SafetensorError, CheckpointException)
@@ -88,10 +90,15 @@ class Checkpoints:
         if self.agree(error is None):
             try:
                 self.accelerator.save_state(str(beside))
-                if self.is_writer:
-                    (beside / STATE_NAME).write_text(json.dumps({"step": step, **state}, indent=2) + "\n")
                 _flush(beside)
             except _CANNOT_WRITE as caught:
+                error = caught
+        if self.agree(error is None):  # every part is there
+            try:
+                if self.is_writer:
+                    write_text(beside / STATE_NAME, json.dumps({"step": step, **state}, indent=2) + "\n")
+                    _write_digests(beside)
+            except OSError as caught:
                 error = caught
         if not self.agree(error is None):
             if error is not None:
@@ -132,17 +139,49 @@ class Checkpoints:
         return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
     def newest(self) -> Path | None:
-        """Returns the newest checkpoint that every process sees."""
-        steps = {int(path.name.removeprefix("step-")) for path in self.all()}
+        """
+        Returns the newest checkpoint that every process sees and that is as it was written; warns of those that are
+        not.
+
+        Raises:
+            ValueError: there are some, but not one is as it was written.
+        """
+        steps, damaged = {int(path.name.removeprefix("step-")) for path in self.all()}, None
+        while step := self._newest_of(steps):
+            path = self.folder / f"step-{step:08d}"
+            try:
+                self.check(path)
+                return path
+            except ValueError as error:
+                steps, damaged = {number for number in steps if number < step}, error
+                if steps and self.is_writer:
+                    logger.warning("%s", str(error).replace("name another", "the one before it is taken"))
+        if damaged is not None:
+            raise damaged
+        return None
+
+    def _newest_of(self, steps: set[int]) -> int:
+        """Returns the last of the steps that every process has, 0 for none."""
         seen = self.accelerator.gather(torch.tensor([max(steps, default=0)], device=self.accelerator.device))
         while (step := int(seen.min())) and not self.agree(step in steps):
             below = max((number for number in steps if number < step), default=0)
             seen = self.accelerator.gather(torch.tensor([below], device=self.accelerator.device))
-        return self.folder / f"step-{step:08d}" if step else None
+        return step
+
+    def check(self, path: Path) -> None:
+        """
+        Reads all files of a checkpoint, once a machine or once in all, for whether they are as they were written.
+
+        Raises:
+            ValueError: naming one that is not; on all processes.
+        """
+        damage = _damage(path) if self.is_writer else None
+        if not self.agree(damage is None):
+            raise ValueError(f"checkpoint {path} is damaged: {damage or 'see the first process'}; name another")
 
     def load(self, path: Path) -> None:
         """
-        Puts model, optimizer, scaler and random numbers back as they were.
+        Puts model, optimizer, scaler and random numbers back as they were; what is damaged is for `check` to find.
 
         Raises:
             ValueError: a file is missing or broken.
@@ -183,6 +222,37 @@ def read_state(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is broken ({error}); name another checkpoint") from error
     return state
+
+
+def _write_digests(folder: Path) -> None:
+    """Writes a digest of each file there is: a bit that changes in a weight is a weight, too."""
+    digests = {path.relative_to(folder).as_posix(): digest(path) for path in _files(folder)}
+    write_text(folder / DIGESTS_NAME, json.dumps(digests, indent=2) + "\n")
+
+
+def _damage(folder: Path) -> str | None:
+    """Returns what of a checkpoint is not as it was written, None where all is."""
+    try:
+        digests = json.loads((folder / DIGESTS_NAME).read_text(encoding="utf-8"))
+        if not isinstance(digests, dict) or STATE_NAME not in digests:
+            return f"{DIGESTS_NAME} has no digests"
+        for name, expected in digests.items():
+            if (found := digest(folder / name)) != expected:
+                return f"{name} is not what was written (digest {found}, expected {expected})"
+    except FileNotFoundError as error:
+        if error.filename == str(folder / DIGESTS_NAME):
+            logger.warning(
+                "%s has no %s, since it was written before there were any; not checked", folder, DIGESTS_NAME
+            )
+            return None
+        return f"{Path(error.filename).name} is not there"
+    except (OSError, ValueError) as error:
+        return f"{DIGESTS_NAME} or a file it names cannot be read ({error})"
+    return None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _flush(folder: Path) -> None:

@@ -85,7 +85,10 @@ class _Training:
         """Goes on from a checkpoint, where there is one to go on from; returns its step."""
         if self.config.resume is None:
             return 0
-        path = self.checkpoints.newest() if self.config.resume == "auto" else Path(self.config.resume)
+        if self.config.resume == "auto":
+            path = self.checkpoints.newest()
+        else:
+            self.checkpoints.check(path := Path(self.config.resume))
         if path is None:
             return 0
         state = read_state(path)

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from surglavi_hf.training.checkpoint import STATE_NAME, Checkpoints, read_state
+from surglavi_hf.training.checkpoint import DIGESTS_NAME, STATE_NAME, Checkpoints, read_state
 
 from .conftest import metrics_of, train_here
 
@@ -194,9 +194,51 @@ def test_leftovers_of_a_kill_go(small):
 def test_a_broken_file_is_named(small, broken):
     checkpoints, _ = small
     checkpoints.save(1, {"run": {}, "position": {}})
-    (checkpoints.newest() / broken).write_bytes(b"\0" * 50)
+    path = checkpoints.newest()
+    (path / broken).write_bytes(b"\0" * 50)
     with pytest.raises(ValueError, match=r"step-00000001 cannot be read: "):
-        checkpoints.load(checkpoints.newest())
+        checkpoints.load(path)
+
+
+def test_a_flipped_bit_is_found_wherever_it_is(small):
+    """Of a thousand, anywhere in a checkpoint: in a weight, most of them would have been a weight, too."""
+    checkpoints, _ = small
+    checkpoints.save(1, {"run": {}, "position": {"epoch": 1, "batch": 1}})
+    path, chance = checkpoints.newest(), random.Random(0)
+    files = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    assert {file.name for file in files} >= {STATE_NAME, DIGESTS_NAME, "model.safetensors", "optimizer.bin"}
+    for number in range(1000):
+        file = sorted(files)[number % len(files)]
+        content = bytearray(files[file])
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"step-00000001 is damaged: .*; name another"):
+            checkpoints.check(path)
+        file.write_bytes(files[file])
+    checkpoints.check(path)
+
+
+def test_the_one_before_a_damaged_checkpoint_is_taken(small, caplog):
+    checkpoints, _ = small
+    for step in (1, 2):
+        checkpoints.save(step, {"run": {}, "position": {}})
+    weights = checkpoints.newest() / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert checkpoints.newest().name == "step-00000001"
+    assert "step-00000002 is damaged: model.safetensors is not what was written (digest " in caplog.text
+    assert "; the one before it is taken" in caplog.text
+    (checkpoints.folder / "step-00000001" / "optimizer.bin").unlink()
+    with pytest.raises(ValueError, match=r"step-00000001 is damaged: optimizer\.bin is not there; name another"):
+        checkpoints.newest()
+
+
+def test_a_checkpoint_without_digests_is_taken_with_a_warning(small, caplog):
+    checkpoints, _ = small
+    checkpoints.save(1, {"run": {}, "position": {}})
+    (checkpoints.newest() / DIGESTS_NAME).unlink()
+    assert checkpoints.newest().name == "step-00000001"
+    assert "has no digests.json, since it was written before there were any; not checked" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": "x"}', '{"step": 0}', '{"step": 1}'])
@@ -217,7 +259,8 @@ def test_nothing_of_a_checkpoint_is_run(small, tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "was run",))
 
-    torch.save({"state": Run()}, checkpoints.newest() / "optimizer.bin")
+    path = checkpoints.newest()
+    torch.save({"state": Run()}, path / "optimizer.bin")
     with pytest.raises(ValueError, match="holds more than tensors"):
-        checkpoints.load(checkpoints.newest())
+        checkpoints.load(path)
     assert not (tmp_path / "was run").exists()

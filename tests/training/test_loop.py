@@ -168,6 +168,14 @@ def test_another_run_is_not_resumed(single, tmp_path, capsys):
     assert main(["--output_dir", str(copy), "--resume", "auto", "--learning_rate", "5e-4", "--save_steps", "3"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: cannot resume as another run: learning_rate was 0.001, is 0.0005; give what it was")
+    checkpoint = copy / "checkpoints" / f"step-{STEPS:08d}"
+    optimizer = bytearray((checkpoint / "optimizer.bin").read_bytes())
+    optimizer[len(optimizer) // 2] ^= 1
+    (checkpoint / "optimizer.bin").write_bytes(optimizer)
+    for resume in ("auto", str(checkpoint)):
+        assert main(["--output_dir", str(copy), "--resume", resume]) == 1
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert f"{checkpoint.name} is damaged: optimizer.bin is not what was written" in line
     assert main(["--output_dir", str(copy), "--resume", str(copy / "checkpoints" / "step-00000099")]) == 1
     assert "no checkpoint at" in capsys.readouterr().err
 
