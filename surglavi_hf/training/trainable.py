@@ -17,9 +17,10 @@ def freeze_layers(model: SurgCLIPModel, num_vision_layers: int, num_text_layers:
     vision = model.vision_encoder.model
     _freeze("freeze_vision_layers", [vision.patch_embed], list(vision.blocks), num_vision_layers)
     if num_vision_layers:
-        for parameter in (vision.cls_token, vision.pos_embed, vision.time_embed):
+        # Its own parameters: those of CLS, positions and, where there is attention over time, times.
+        for parameter in vision.parameters(recurse=False):
             parameter.requires_grad_(False)
-    layers = max((module for module in model.text_encoder.modules() if isinstance(module, nn.ModuleList)), key=len)
+    layers = next(module for module in model.text_encoder.modules() if isinstance(module, nn.ModuleList))
     _freeze("freeze_text_layers", [model.text_encoder.embeddings], list(layers), num_text_layers)
 
 

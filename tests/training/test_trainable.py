@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
+from transformers import AutoConfig
 
+from surglavi_hf import SurgCLIPModel
+from surglavi_hf.surgclip.pretrained_encoders import BERT_FAMILY, make_text_encoder
 from surglavi_hf.training.start import new_tiny_model
 from surglavi_hf.training.trainable import add_adapters, freeze_layers, make_optimizer
 from surglavi_hf.training.trained_model import TrainedModel, to_surgclip
+
+from ..surgclip.conftest import LAYOUTS, tiny_config
 
 CAPTIONS = ["The surgeon clips the cystic duct."]
 
@@ -28,6 +33,30 @@ def test_layers_are_frozen_from_below():
         assert (name in frozen) == is_below, name
     with pytest.raises(ValueError, match="freeze_text_layers=3, expected at most the 2 layers there are"):
         freeze_layers(model, 0, 3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_model_without_attention_over_time_has_no_times_to_freeze(layout):
+    model = SurgCLIPModel(tiny_config(layout=layout, attention_type="space_only"))
+    everything = trained(model)
+    freeze_layers(model, 1, 0)
+    frozen = {name.removeprefix("vision_encoder.model.") for name in everything - trained(model)}
+    below = {"patch_embed", "pos_embed", "blocks", "cls_token"}
+    assert {name.split(".")[0] for name in frozen} == below
+    assert all(name.startswith("blocks.0.") for name in frozen if name.startswith("blocks"))
+
+
+@pytest.mark.parametrize("kind", sorted({*BERT_FAMILY} - {"modernbert"}))  # whose padding needs its vocabulary
+def test_layers_of_any_text_encoder_are_frozen_with_the_embeddings(kind):
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    model = SurgCLIPModel(tiny_config())
+    model.text_encoder = make_text_encoder(AutoConfig.for_model(kind, **sizes, vocab_size=120, embedding_size=48))
+    before = trained(model)
+    freeze_layers(model, 0, 1)
+    frozen = {name.removeprefix("text_encoder.") for name in before - trained(model)}
+    assert any(name.startswith("embeddings.") for name in frozen)
+    first = {name for name in frozen if not name.startswith("embeddings.")}
+    assert first and all(name.split(".")[2] == "0" for name in first), "the first of the layers, and it alone"
 
 
 def test_adapters_are_trained_instead_of_the_encoders_and_merged():
