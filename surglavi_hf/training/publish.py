@@ -10,6 +10,7 @@ from typing import Any
 from ..hub import render_model_card
 from .resume import SETTINGS_NAME
 
+MAX_LINES = 2000  # half a megabyte; it is pushed again at every checkpoint
 _PRIVATE = ("data_dir", "output_dir", "resume", "dry_run")  # of this machine and this start
 
 
@@ -22,7 +23,8 @@ def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, fo
         model: A SurgCLIPModel.
         processor: A SurgCLIPProcessor.
         settings: Of the run; those that name places on this machine are left out.
-        metrics: The run's metrics.jsonl.
+        metrics: The run's metrics.jsonl. Of a long one `MAX_LINES` lines are published, and as many of those with
+            figures of validation, spread over the run; the last is always there.
         folder: Made where it is absent.
     """
     beside = folder.with_name(f".{folder.name}-unfinished")
@@ -31,7 +33,7 @@ def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, fo
     processor.save_pretrained(beside)
     public = {name: _public(value) for name, value in settings.items() if name not in _PRIVATE}
     (beside / SETTINGS_NAME).write_text(json.dumps(public, indent=2) + "\n")
-    shutil.copyfile(metrics, beside / metrics.name)
+    (beside / metrics.name).write_text("".join(_spread(metrics)), encoding="utf-8")
     card = render_model_card(beside, settings.get("hub_model_id") or folder.name)
     (beside / "README.md").write_text(str(card), encoding="utf-8")
     if not folder.exists():
@@ -42,6 +44,19 @@ def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, fo
     for path in files:
         path.replace(folder / path.name)
     shutil.rmtree(beside)
+
+
+def _spread(metrics: Path) -> list[str]:
+    lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+    if len(lines) <= MAX_LINES:
+        return lines
+    validated = [number for number, line in enumerate(lines) if '"validation/' in line]
+    kept = {len(lines) - 1}
+    for numbers in (range(len(lines)), validated):
+        count = min(MAX_LINES, len(numbers))
+        kept |= {numbers[place * len(numbers) // count] for place in range(count)}
+        kept |= set(numbers[-1:])
+    return [lines[number] for number in sorted(kept)]
 
 
 def _public(value: Any) -> Any:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from huggingface_hub import ModelCard
 from transformers import AutoModel
 
 from surglavi_hf.hub import render_model_card
-from surglavi_hf.training.publish import write_model
+from surglavi_hf.training.publish import MAX_LINES, write_model
 from surglavi_hf.training.start import new_tiny_model
 
 
@@ -38,6 +39,24 @@ def test_a_folder_that_loads_with_card_settings_and_metrics(tiny, metrics, tmp_p
         assert text in card.text
     assert f"{tiny[0].num_parameters():,} parameters" in card.text and "/secret" not in card.text
     assert (folder / "metrics.jsonl").read_bytes() == metrics.read_bytes()
+
+
+def test_of_a_long_log_a_part_is_published(tiny, tmp_path):
+    """It would be pushed whole at every checkpoint."""
+    lines = [{"step": step, "epoch": 0, "loss": 1.0, "temperature": 0.05} for step in range(1, 10_002)]
+    for line in lines[9::100]:
+        line["validation/task_accuracy"] = line["step"] / 10_001
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_model(*tiny, {}, path, tmp_path / "model")
+    found = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in found] == sorted({line["step"] for line in found})
+    assert MAX_LINES < len(found) <= MAX_LINES + 102 and found[0] == lines[0] and found[-1] == lines[-1]
+    assert [line for line in found if len(line) == 5] == lines[9::100], "all figures of validation"
+    steps = [line["step"] for line in found]
+    assert max(after - before for before, after in pairwise(steps)) <= 6
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "trained for 10001 steps" in card and "| task_accuracy | 0.9909 |" in card
 
 
 def test_it_is_replaced_file_by_file(tiny, metrics, tmp_path):
