@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from ..files import write_text
-from ..hub import BackgroundPush
+from ..hub import BackgroundPush, HubError
 from .checkpoint import Checkpoints, read_state
 from .config import TrainingConfig
 from .log import MetricsLog, start_trackers
@@ -38,6 +38,7 @@ def train(config: TrainingConfig) -> Path:
     Raises:
         FileExistsError: `output_dir` already holds a run, and `resume` is not given.
         FileNotFoundError: no database in `data_dir`, none of its videos on disk, or no checkpoint to resume.
+        HubError: the model is trained and written, but could not be pushed; the message says how to finish.
         RuntimeError: a worker died, or too many steps in a row gave no finite gradient.
         SystemExit: it was asked to stop, with status 128 plus the number of the signal.
         ValueError: a setting is out of range, there are fewer clips than one batch, or the run resumed is another one.
@@ -118,10 +119,24 @@ class _Training:
         self.accelerator.wait_for_everyone()
 
     def finish_push(self) -> None:
-        """Waits for the model to be on the Hub, or says what is left to do."""
+        """
+        Waits for the model to be on the Hub.
+
+        Raises:
+            HubError: it is not there, or not in its last state; says how to finish.
+        """
+        if self.push is None:
+            return
         tag = f"step-{self.run.step}"
-        if self.push is not None and not self.push.finish(tag):
-            logger.error("the model is not on the Hub; finish with: %s", self.push.remedy(tag))
+        if not self.push.finish(tag) or self.push.pushed != self._push_message:
+            raise HubError(
+                f"training is done, but {self.output_dir / 'model'} is not on the Hub; finish with: "
+                f"{self.push.remedy(tag)}"
+            )
+
+    @property
+    def _push_message(self) -> str:
+        return f"Step {self.run.step}"
 
     def _step(self, stop: StopRequest, log: MetricsLog) -> int:
         """Makes a step; returns the signal that some process got instead, 0 otherwise."""
@@ -194,7 +209,7 @@ class _Training:
                 metrics = self.output_dir / "metrics.jsonl"
                 write_model(model, self.run.processor, self._recorded(), metrics, self.output_dir / "model")
                 if self.push is not None:
-                    self.push.push(f"Step {self.run.step}")
+                    self.push.push(self._push_message)
             except (OSError, ValueError, SafetensorError) as error:
                 logger.error("%s could not be written: %s", self.output_dir / "model", error)
                 written = False

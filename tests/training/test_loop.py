@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import itertools
 import json
 import os
 import shutil
@@ -296,18 +297,33 @@ def test_evaluation_pushing_and_trackers_leave_the_losses_as_they_are(
         assert str(path).encode() not in b"".join(files.values()), "a path of this machine was pushed"
 
 
-def test_a_hub_that_is_down_does_not_stop_training(stored_corpus, tmp_path, hub_server, monkeypatch, caplog):
+def test_a_hub_that_is_down_does_not_stop_training(stored_corpus, tmp_path, hub_server, monkeypatch, capsys):
     hub_server.close()
     monkeypatch.setattr(BackgroundPush.__init__, "__defaults__", (0.001,))
     monkeypatch.setattr("surglavi_hf.hub.failures.FIRST_PAUSE", 0.001)
-    config = TrainingConfig(
-        *(str(stored_corpus), str(tmp_path / "run")),
-        **{"max_steps": 2, "per_device_train_batch_size": 8, "save_steps": 1},
-        **{"push_to_hub": True, "hub_model_id": "me/x"},
-    )
-    assert train(config).is_dir()
+    more = ("--max_steps", "2", "--save_steps", "1", "--push_to_hub", "--hub_model_id", "me/x")
+    assert main(flags(stored_corpus, tmp_path / "run", 8, *more)) == 1, "whoever waits for the model has to know"
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file() and len(losses(tmp_path / "run")) == 2
     remedy = f"surglavi push-model {tmp_path / 'run' / 'model'} --repo-id me/x --tag step-2"
-    assert f"finish with: {remedy}" in caplog.text
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert line.endswith(f"is not on the Hub; finish with: {remedy}")
+
+
+def test_a_last_state_that_could_not_be_copied_for_the_push_is_said(
+    stored_corpus, tmp_path, hub_server, monkeypatch, capsys
+):
+    """An earlier one is on the Hub by then, and would pass for it."""
+    snapshot, numbers = BackgroundPush._snapshot, itertools.count(1)
+
+    def fail(self):
+        if next(numbers) == 2:
+            raise OSError("the disk is full")
+        return snapshot(self)
+
+    monkeypatch.setattr(BackgroundPush, "_snapshot", fail)
+    more = ("--max_steps", "2", "--save_steps", "1", "--push_to_hub", "--hub_model_id", "me/last-state")
+    assert main(flags(stored_corpus, tmp_path / "run", 8, *more)) == 1
+    assert "is not on the Hub; finish with: " in capsys.readouterr().err
 
 
 def test_a_tracker_that_is_down_does_not_stop_training(stored_corpus, tmp_path, caplog):
