@@ -2,7 +2,7 @@
 """A run made ready: its model, optimizer, clips and position."""
 
 import math
-import resource
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -41,10 +41,14 @@ class TrainingRun:
     Raises:
         FileNotFoundError: no database in `data_dir`, or none of its videos on disk.
         ImportError: a package that a setting needs is not installed.
+        OSError: the system is Windows.
         ValueError: a setting does not fit the model or the clips.
     """
 
     def __init__(self, config: TrainingConfig):
+        if sys.platform == "win32":
+            # No SIGCHLD, by which a dead worker is noticed, and no folders that can be flushed.
+            raise OSError("training runs on Linux and macOS, this is Windows; use the Windows Subsystem for Linux")
         self.accelerator = accelerator = make_accelerator(config)
         check_agreement(accelerator, config)
         self.config = config = with_commits(config)
@@ -247,4 +251,7 @@ def peak_memory(device: torch.device) -> float:
     """Returns the most memory that this process has used so far in GB: of the GPU where it has one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    import resource  # which Windows has not
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

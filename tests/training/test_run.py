@@ -3,15 +3,19 @@
 
 import json
 import math
+import resource
 import shutil
+import sys
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AutoModel
 
-from surglavi_hf import TrainingConfig
+from surglavi_hf import TrainingConfig, training
 from surglavi_hf.data.trained_on import TrainedOn
-from surglavi_hf.training.run import TrainingRun
+from surglavi_hf.training.run import TrainingRun, peak_memory
 from surglavi_hf.training.start import new_tiny_model
 
 from .conftest import metrics_of
@@ -83,6 +87,27 @@ def test_videos_of_the_model_it_starts_from_count(stored_corpus, dropout_model, 
     assert trained_on() == TrainedOn(own.videos | {"0" * 16})
     (start / "training.json").write_text(json.dumps(own.recorded()))
     assert trained_on() == own
+
+
+def test_memory_is_in_gigabytes_whatever_the_system_counts_in(monkeypatch):
+    """Kilobytes on Linux, bytes on macOS."""
+    usage = SimpleNamespace(ru_maxrss=3_000_000)
+    monkeypatch.setattr(resource, "getrusage", lambda who: usage)
+    for system, expected in (("linux", 3.072), ("darwin", 0.003)):
+        monkeypatch.setattr(sys, "platform", system)
+        assert peak_memory(torch.device("cpu")) == pytest.approx(expected)
+
+
+def test_windows_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    """Which has no module `resource`."""
+    monkeypatch.setattr(training, "run", training.run)  # put back, as the modules are
+    monkeypatch.delitem(sys.modules, "surglavi_hf.training.run")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    again = import_module("surglavi_hf.training.run")
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(OSError, match="training runs on Linux and macOS, this is Windows; use the Windows Subsystem"):
+        again.TrainingRun(TrainingConfig("in", str(tmp_path / "out")))
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_clip_has_no_negative(stored_corpus, tmp_path):
