@@ -12,9 +12,10 @@ from pathlib import Path
 from huggingface_hub import HfApi, get_token
 
 from .card_text import Card
-from .cards import COMPUTED
+from .cards import COMPUTED, METRICS_NAME
 from .failures import explain
-from .guard import check_model_files
+from .guard import CARD_NAME, check_model_files
+from .model_results import thinned_log
 from .repository import Repository
 
 logger = logging.getLogger(__name__)
@@ -111,9 +112,11 @@ class BackgroundPush:
         files: dict[str, Path | bytes] = {
             path.name: path for path in state.iterdir() if path.is_file() and not path.name.startswith(".")
         }
-        if (state / "README.md").is_file():
-            card = Card.parse((state / "README.md").read_text(encoding="utf-8"))
-            files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
+        if METRICS_NAME in files:
+            files[METRICS_NAME] = thinned_log(state / METRICS_NAME)
+        if CARD_NAME in files:
+            card = Card.parse((state / CARD_NAME).read_text(encoding="utf-8"))
+            files[CARD_NAME] = card.merged_into(repository.read_text(CARD_NAME), COMPUTED).encode()
         check_model_files(files)
         repository.commit(files, (), message)
         self._commit = repository.head

@@ -16,6 +16,8 @@ from datasets.table import InMemoryTable
 from ..files import digest_of
 
 EMBEDDINGS = "embeddings"
+MAX_DIMENSION = 4096
+_MAX_NORM = 1.01  # a mean of unit vectors, in float16
 _EXPECTED = (
     "expected the Parquet file that surglavi embed writes, with caption_id, embedding, model_id, model_revision"
 )
@@ -47,8 +49,8 @@ class Embeddings:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is damaged, a column is missing or of another type, a caption is there twice, a value is not
-                finite in float16, or rows are of several models.
+            ValueError: it is damaged, a column is missing or of another type, a caption is there twice, rows are of
+                several models, or as [`check_vectors`].
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"no embeddings at {path}; {_EXPECTED}")
@@ -77,8 +79,7 @@ class Embeddings:
             models[0][0], models[1][0], caption_id, embedding
         ):
             raise ValueError(f"{path} is not as surglavi embed wrote it; copy it again, or delete it and embed again")
-        if not np.isfinite(embedding).all():
-            raise ValueError(f"{path} has embeddings that are not finite in float16; embed the clips again")
+        check_vectors(embedding, str(path))
         return cls(caption_id, embedding, models[0][0], models[1][0])
 
     def of(self, caption_ids: np.ndarray) -> Dataset:
@@ -104,3 +105,29 @@ class Embeddings:
         ]
         table = pa.Table.from_arrays(columns, names=list(features)).cast(features.arrow_schema)
         return Dataset(InMemoryTable(table), info=DatasetInfo(features=features))
+
+
+def check_vectors(embedding: np.ndarray, what: str) -> None:
+    """
+    Makes sure that vectors can be a SurgCLIP's embeddings of clips, which are means of unit vectors.
+
+    Args:
+        embedding: `(num_rows, dimension)` float16.
+        what: Where they are, for the message.
+
+    Raises:
+        ValueError: they are too wide, not finite, longer than 1, or without values on both sides of 0.
+    """
+    if not 1 <= embedding.shape[1] <= MAX_DIMENSION:
+        raise ValueError(
+            f"{what} has embeddings of {embedding.shape[1]:,} numbers, expected at most {MAX_DIMENSION:,}"
+        )
+    if not np.isfinite(embedding).all():
+        raise ValueError(f"{what} has embeddings that are not finite in float16; embed the clips again")
+    longest = np.sqrt((embedding.astype(np.float32) ** 2).sum(axis=1).max(initial=0.0))
+    if longest > _MAX_NORM:
+        raise ValueError(
+            f"{what} has a vector of length {longest:.3g}, expected at most 1, as a SurgCLIP's embeddings"
+        )
+    if len(embedding) and not (embedding.min() < 0 < embedding.max()):
+        raise ValueError(f"{what} has vectors of one sign, expected both, as of a SurgCLIP's embeddings")

@@ -1,60 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at what is about to be published, and refuses what must never be: pixels, sound, scripts, pickles."""
+"""
+Looks at what is about to be published, and lets through what is known: SurgLaVi's columns, a model's files, texts in a
+language. Pixels, sound, scripts, pickles and secrets must never be.
+"""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from .dataset_tables import SHARD_NAME
+from .guard_model import check_code, check_json, check_log, check_report, check_weight_file
+from .guard_tables import check_tables
+from .guard_text import AddressTest, check_document, check_secrets
 from .repository import Content
-from .takedown import TAKEDOWN_NAME
+from .takedown import TAKEDOWN_NAME, Takedown
 
-_DATASET_TEXTS = ("README.md", TAKEDOWN_NAME)
-_PLAIN = (pa.int64(), pa.float64(), pa.string(), pa.bool_())
-_FEATURES = {"Value", "ClassLabel", "List"}
-_NO_LANGUAGE = r"\S{1000}"  # no word is that long; encoded bytes are
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
-_MODEL_NAME = re.compile(
-    r"(evaluation/([\w.-]+/)?|\.eval_results/)?[\w.-]+\.(json|jsonl|md|py|safetensors|txt|yaml)", re.ASCII
-)
+CARD_NAME = "README.md"
+_MAX_DOCUMENT = 1_000_000  # bytes
+_MAX_ENTRIES, _MAX_ENTRY = 500_000, 255  # of the takedown list
+_SETTINGS = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json", "conversion.json")
+_SETTINGS += ("training.json", "model.safetensors.index.json")
+_LOG = "metrics.jsonl"
+_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors", re.ASCII)
+_REPORT = re.compile(r"evaluation/([\w.-]+/report|[\w.-]+)\.json", re.ASCII)
+_RESULTS = re.compile(r"\.eval_results/surglavi_hf--[\w.-]+\.yaml", re.ASCII)
+_CODE = {path.name for path in (Path(__file__).parents[1] / "surgclip").glob("*.py")}
 
 
 def check_dataset_files(files: Mapping[str, Content]) -> None:
     """
-    Makes sure that nothing but tables of numbers and texts is pushed to a dataset repository.
+    Makes sure that nothing but SurgLaVi's tables, their card and the takedown list is pushed to a dataset repository.
 
     Raises:
-        ValueError: a file has another name or kind, a column may hold bytes, or a text is none.
+        ValueError: a file has another name or kind, a table has another column or more than its rows, a number is out
+            of range, or a text is in no language.
     """
+    tables = {}
     for name, content in files.items():
-        if name in _DATASET_TEXTS:
-            _check_text(name, content)
-        elif SHARD_NAME.fullmatch(name) and isinstance(content, Path):
-            _check_parquet(name, content)
+        if SHARD_NAME.fullmatch(name) and isinstance(content, Path):
+            tables[name] = content
+        elif name == CARD_NAME:
+            check_document(f"{name} is not pushed", _text(name, content))
+        elif name == TAKEDOWN_NAME:
+            _check_takedown(name, _text(name, content))
         else:
             raise ValueError(f"{name} is not pushed: a dataset repository gets tables, its card and its takedown list")
+    check_tables(tables)
 
 
 def check_model_files(files: Mapping[str, Content]) -> None:
     """
-    Makes sure that nothing but weights, code, settings and figures is pushed to a model repository.
+    Makes sure that nothing but a model's own files is pushed to a model repository: those that training, `surglavi
+    convert` and the evaluation write.
 
     Raises:
-        ValueError: a file has another name or kind.
+        ValueError: a file has another name or kind, or holds what such a file does not.
     """
     for name, content in files.items():
-        if not _MODEL_NAME.fullmatch(name):
-            raise ValueError(f"{name} is not pushed: a model is safetensors, JSON, YAML, text and Python code")
-        if not name.endswith(".safetensors"):
-            _check_text(name, content)
+        if _WEIGHTS.fullmatch(name) and isinstance(content, Path):
+            check_weight_file(name, content)
+            continue
+        known = name in (*_SETTINGS, _LOG, CARD_NAME) or name in _CODE
+        if not known and not _REPORT.fullmatch(name) and not _RESULTS.fullmatch(name):
+            raise ValueError(
+                f"{name} is not pushed: it is none of the files of a model that training or surglavi convert writes; "
+                "move it out of the folder"
+            )
+        text = _text(name, content)
+        if name in _CODE:
+            check_code(name, text)
+        elif name == _LOG:
+            check_log(name, text)
+        elif _REPORT.fullmatch(name):
+            check_report(name, text)
+        elif name in _SETTINGS:
+            check_json(name, text)
+        else:
+            check_document(f"{name} is not pushed", text)
 
 
-def _check_text(name: str, content: Content) -> None:
+def _text(name: str, content: Content) -> str:
     data = content if isinstance(content, bytes) else content.read_bytes()
     try:
         text = data.decode("utf-8")
@@ -62,41 +87,20 @@ def _check_text(name: str, content: Content) -> None:
         raise ValueError(f"{name} is not pushed: it is no UTF-8 text ({error.reason})") from error
     if "\0" in text:
         raise ValueError(f"{name} is not pushed: it is no text, it has zero bytes")
-    if _TOKEN.search(text):
-        raise ValueError(f"{name} is not pushed: it has what looks like a token of the Hub; take it out")
+    if name.endswith((".md", ".py", ".yaml")) and len(data) > _MAX_DOCUMENT:
+        raise ValueError(f"{name} is not pushed: it has {len(data):,} bytes, expected at most {_MAX_DOCUMENT:,}")
+    return text
 
 
-def _check_parquet(name: str, path: Path) -> None:
-    try:
-        opened = pq.ParquetFile(path)
-    except pa.ArrowException as error:
-        raise ValueError(f"{name} is not pushed: it is no Parquet file ({error})") from error
-    with opened as file:
-        schema = file.schema_arrow
-        for column in schema:
-            if column.type not in _PLAIN and not _is_embedding(name, column.type):
-                raise ValueError(f"{name} is not pushed: column {column.name} of type {column.type} may hold video")
-        features = json.loads((schema.metadata or {}).get(b"huggingface", b'{"info": {"features": {}}}'))["info"][
-            "features"
-        ]
-        for column, feature in features.items():
-            if feature.get("_type") not in _FEATURES:
-                raise ValueError(
-                    f"{name} is not pushed: column {column} is a {feature.get('_type')}, which needs code"
-                )
-        texts = [column.name for column in schema if column.type == pa.string()]
-        for batch in file.iter_batches(columns=texts):
-            for column in batch.schema.names:
-                _check_cells(f"{name}, column {column}", batch[column])
-
-
-def _is_embedding(name: str, column: pa.DataType) -> bool:
-    is_list = pa.types.is_list(column) or pa.types.is_fixed_size_list(column)
-    return name.startswith("embeddings/") and is_list and column.value_type == pa.float16()
-
-
-def _check_cells(where: str, texts: pa.Array) -> None:
-    if pc.any(pc.match_substring(texts, "\0")).as_py():
-        raise ValueError(f"{where} is not pushed: a text has zero bytes, so it is none")
-    if pc.any(pc.match_substring_regex(texts, _NO_LANGUAGE)).as_py():
-        raise ValueError(f"{where} is not pushed: a text has 1,000 characters without a space, so it is no language")
+def _check_takedown(name: str, text: str) -> None:
+    where = f"{name} is not pushed"
+    check_secrets(where, text)
+    entries = Takedown.of_text(text).entries()
+    if len(entries) > _MAX_ENTRIES or max(map(len, entries), default=0) > _MAX_ENTRY:
+        raise ValueError(
+            f"{where}: expected at most {_MAX_ENTRIES:,} YouTube ids, names and captions of {_MAX_ENTRY} characters"
+        )
+    test = AddressTest(where)
+    remarks = [line for line in text.splitlines() if line.startswith("#")]
+    test.add((entry, entry) for entry in [*entries, *remarks] if not entry.startswith("caption:"))
+    test.finish()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EVALUATION_DIR = "evaluation"
 INDEX_NAME = "model.safetensors.index.json"
+MAX_LINES = 500  # of training's log, with and without measures of validation
 _SURGLAVI = "aleperez24/SurgLaVi"  # on the Hub
 _METRIC_TYPES = {"accuracy": "accuracy", "macro_f1": "f1"}
 
@@ -49,7 +50,7 @@ class Results:
         reports = _read_reports(folder, paths) if paths else {}
         log = folder / metrics_name
         lines = list(read_lines(log)) if log.is_file() else []
-        measured = [line for line in lines if any(name.startswith("validation/") for name in line)]
+        measured = [line for line in lines if _is_measured(line)]
         return cls(reports, measured[-1] if measured else {})
 
     @property
@@ -85,9 +86,28 @@ def _read_reports(folder: Path, paths: list[Path]) -> dict[str, "EvalReport"]:
     return reports
 
 
+def thinned_log(path: Path) -> bytes:
+    """
+    Returns what is pushed of a file of JSON lines: of those with measures of validation and of the others up to
+    `MAX_LINES` each, evenly, with the last. Pushed at every checkpoint, all lines would be pushed many times.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    parsed = [(number, next(_objects([line]), None)) for number, line in enumerate(lines)]
+    kept: set[int] = set()
+    for measured in (True, False):
+        some = [n for n, line in parsed if line is not None and measured == _is_measured(line)]
+        step = max(1, (len(some) - 1) / (MAX_LINES - 1))
+        kept |= {some[-1 - round(place * step)] for place in range(min(len(some), MAX_LINES))}
+    return "".join(f"{lines[number]}\n" for number in sorted(kept)).encode()
+
+
 def read_lines(path: Path) -> Iterator[dict]:
-    """Yields the objects of a file of JSON lines; skips what a full disk or a kill left half written."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    """Returns the objects of a file of JSON lines; skips what a full disk or a kill left half written."""
+    return _objects(path.read_text(encoding="utf-8", errors="replace").splitlines())
+
+
+def _objects(lines: Iterable[str]) -> Iterator[dict]:
+    for line in lines:
         try:
             found = json.loads(line)
         except ValueError:
@@ -171,6 +191,10 @@ def eval_result_files(results: Results, pairs: Iterable[tuple[str, str]]) -> dic
         ).encode()
         for dataset_id, found in entries.items()
     }
+
+
+def _is_measured(line: dict) -> bool:
+    return any(name.startswith("validation/") for name in line)
 
 
 def _is_number(value: Any) -> bool:

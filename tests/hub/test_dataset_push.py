@@ -42,7 +42,7 @@ def repository(hub_server):
 @pytest.fixture
 def embeddings(corpus, tmp_path):
     ids = load_dataset("surglavi", data_dir=str(corpus), split="train")["caption_id"][:]
-    values = np.random.default_rng(0).normal(size=(len(ids), 4)).astype(np.float16)
+    values = np.random.default_rng(0).uniform(-0.5, 0.5, size=(len(ids), 4)).astype(np.float16)
     rows = {"caption_id": ids, "embedding": list(values), "model_id": ["me/surgclip"] * len(ids)}
     pq.write_table(pa.table(rows | {"model_revision": ["abc123"] * len(ids)}), tmp_path / "e.parquet")
     return tmp_path / "e.parquet"
@@ -160,7 +160,7 @@ def test_embeddings(corpus, stranger, repository, embeddings):
 
 
 def test_embeddings_of_other_captions(corpus, tmp_path, hub_server):
-    rows = {"caption_id": [10**9], "embedding": [[1.0]], "model_id": ["a"], "model_revision": ["b"]}
+    rows = {"caption_id": [10**9], "embedding": [[0.5, -0.5]], "model_id": ["a"], "model_revision": ["b"]}
     pq.write_table(pa.table(rows), tmp_path / "e.parquet")
     with pytest.raises(
         ValueError, match=r"none of the 1 embeddings of .*e\.parquet is of a caption that is published"
@@ -238,7 +238,7 @@ def test_a_refusal_changes_nothing(corpus, hub_server, repository):
 
 def test_the_guard_stops_the_push(corpus, hub_server, monkeypatch):
     monkeypatch.setattr("surglavi_hf.hub.dataset_tables._LOCAL", ())  # the clip column would go along
-    with pytest.raises(ValueError, match="is not pushed: column clip"):
+    with pytest.raises(ValueError, match="is not pushed: column clip is none of SurgLaVi's"):
         push_dataset(corpus, "me/surglavi")
     assert not hub_server.repositories
 

@@ -7,19 +7,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import torch
 import yaml
-from datasets import load_dataset
 from huggingface_hub import HfApi, ModelCard
-from transformers import AutoModel, AutoProcessor
 
-from surglavi_hf import EvalReport, retrieval
+from surglavi_hf import EvalReport
 from surglavi_hf.cli import main
-from surglavi_hf.demo import PROMPTS
 from surglavi_hf.hub import HubError, push_model
 from surglavi_hf.hub.card_text import BEGIN
-from surglavi_hf.training.publish import write_model
-from surglavi_hf.training.start import new_tiny_model
 
 from ..surgclip.test_remote_code import ABSENT
 
@@ -34,38 +28,6 @@ inputs = processor(videos=clip, text=["The surgeon holds the liver.", "smoke"], 
 with torch.no_grad():
     print(json.dumps([model(**inputs).logits_per_video.tolist(), inputs["input_ids"].tolist()]))
 """
-
-
-@pytest.fixture(scope="module")
-def trained(corpus, tmp_path_factory):
-    """A model as training writes it, with a report of its own."""
-    torch.manual_seed(0)
-    model, processor = new_tiny_model(PROMPTS["task"])
-    folder = tmp_path_factory.mktemp("trained") / "model"
-    log = folder.with_name("metrics.jsonl")
-    lines = [
-        {"step": 1, "epoch": 0, "loss": 2.5, "temperature": 0.07},
-        {"step": 2, "epoch": 0, "loss": 2.25, "temperature": 0.07, "validation/text_to_video_R@1": 0.25},
-    ]
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "lo')
-    settings = {
-        "data_dir": str(corpus),
-        "level": "all",
-        "vision_encoder": "google/vit-base-patch16-224",
-        "a|b": "c\nd",
-    }
-    write_model(model, processor, settings, log, folder)
-    rows = load_dataset("surglavi", "phase", data_dir=str(corpus), split="train")
-    loaded = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
-    (folder / "evaluation").mkdir()
-    retrieval(*loaded, rows, "surglavi_phase_retrieval").to_json(folder / "evaluation" / "phase.json")
-    (folder / "evaluation" / "phase.md").write_text("left where it is")
-    return folder
-
-
-@pytest.fixture
-def folder(trained, tmp_path):
-    return shutil.copytree(trained, tmp_path / "model")
 
 
 @pytest.fixture
@@ -189,9 +151,9 @@ def test_a_part_that_is_missing(folder, hub_server, name):
 
 
 def test_links_out_of_the_folder(folder, hub_server, tmp_path):
-    (tmp_path / "secret.txt").write_text("secret")
-    (folder / "notes.txt").symlink_to(tmp_path / "secret.txt")
-    with pytest.raises(ValueError, match=r"notes\.txt is no part of a model, or a link to elsewhere"):
+    (tmp_path / "secret.json").write_text("{}")
+    (folder / "conversion.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(ValueError, match=r"conversion\.json is no part of a model, or a link to elsewhere"):
         push_model(folder, "me/surgclip")
     assert not hub_server.repositories
 
