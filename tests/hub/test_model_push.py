@@ -158,10 +158,31 @@ def test_links_out_of_the_folder(folder, hub_server, tmp_path):
     assert not hub_server.repositories
 
 
-def test_two_reports_of_one_benchmark(folder, hub_server):
+def test_two_reports_of_one_protocol(folder, hub_server):
     shutil.copy(folder / "evaluation" / "phase.json", folder / "evaluation" / "again.json")
-    with pytest.raises(ValueError, match="has two reports of surglavi_phase_retrieval"):
+    message = (
+        "two reports of surglavi_phase_retrieval by one protocol, evaluation/again.json and evaluation/phase.json"
+    )
+    with pytest.raises(ValueError, match=message):
         push_model(folder, "me/surgclip")
+    assert not hub_server.repositories
+
+
+def test_a_report_on_videos_the_model_was_trained_on(folder, hub_server, repository):
+    path = folder / "evaluation" / "phase.json"
+    report = EvalReport.from_json(path)
+    replace(report, protocol=report.protocol | {"trained_on_videos": 3}).to_json(path)
+    message = (
+        r"phase\.json was measured on 3 videos that the model was trained on; evaluate on a held-out split, or take"
+    )
+    with pytest.raises(ValueError, match=message):
+        push_model(folder, "me/surgclip")
+    assert not hub_server.repositories
+    for value, is_known in (("unknown: no training.json says it", False), (0, True)):
+        replace(report, protocol=report.protocol | {"trained_on_videos": value}).to_json(path)
+        push_model(folder, "me/surgclip")
+        card = repository()["commits"][-1]["files"]["README.md"].decode()
+        assert ("Whether the model was trained on these videos is not known." in card) == (not is_known)
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "{}", '{"vision_config": 3}'])
