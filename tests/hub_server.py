@@ -44,7 +44,9 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read(length // 2)
             return self._hang_up()
         self.url, self.query, self.body = url.path, parse_qs(url.query), self.rfile.read(length)
-        if fault.kind == "fail":
+        if fault.kind == "garble":
+            answer = Answer(fault.content, 200, {"Content-Type": fault.content_type})
+        elif fault.kind == "fail":
             answer = Answer({"error": fault.message}, fault.status, {"X-Error-Message": fault.message} | fault.headers)
         else:
             answer = hub.answer(self)
@@ -127,6 +129,10 @@ class HubServer:
     def fail(self, status, times=1, path="/preupload/", headers=None, message="told to fail", method=None) -> None:
         """The next `times` requests whose path holds `path` are answered with this status, and not carried out."""
         self._plan("fail", path, times, method, status=status, headers=headers or {}, message=message)
+
+    def garble(self, content: bytes, path="/", times=1, method=None, content_type="text/html") -> None:
+        """The next requests are answered with this, as by a login page of the network, and not carried out."""
+        self._plan("garble", path, times, method, content=content, content_type=content_type)
 
     def cut(self, path: str, after_bytes: int, times: int = 1, method: str = "GET") -> None:
         """The next answers end after so many bytes of the body, though more are announced."""

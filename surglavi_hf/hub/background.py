@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, get_token
 
 from .card_text import Card
 from .cards import COMPUTED, METRICS_NAME
-from .failures import explain
+from .failures import LONGEST_PAUSE, HubError, asked_pause, explain, retried
 from .guard import CARD_NAME, check_model_files
 from .model_results import thinned_log
 from .repository import Repository
@@ -81,7 +81,7 @@ class BackgroundPush:
         self._thread.join()
         if self._last_failed or self.pushed is None:
             return False
-        return self._try(lambda: self._tag(tag), f"tag {tag}")
+        return self._try(lambda: retried(lambda: self._tag(tag), self.repo_id, tries=1), f"tag {tag}")
 
     def _tag(self, tag: str) -> None:
         if tag in (found.name for found in self.api.list_repo_refs(self.repo_id).tags):  # of an earlier run
@@ -107,7 +107,7 @@ class BackgroundPush:
             shutil.rmtree(state, ignore_errors=True)
 
     def _upload(self, state: Path, message: str) -> None:
-        repository = Repository(self.repo_id, "model", public=None)
+        repository = Repository(self.repo_id, "model", public=None, tries=1)
         # Reports of an evaluation lie beside them, and are for surglavi push-model.
         files: dict[str, Path | bytes] = {
             path.name: path for path in state.iterdir() if path.is_file() and not path.name.startswith(".")
@@ -122,20 +122,26 @@ class BackgroundPush:
         self._commit = repository.head
 
     def _try(self, action, what: str) -> bool:
+        """The one loop of tries: of what is called nothing tries by itself, and a line is logged of each."""
         pause = self.first_pause
         for number in range(1, TRIES + 1):
+            asked = None
             try:
                 action()
                 return True
             except Exception as error:  # whatever the libraries below raise: training goes on
                 reason = explain(error) or (str(error).strip().splitlines() or [type(error).__name__])[0]
                 logger.warning(
-                    "%s: %s did not reach the Hub, try %d of %d: %s", self.repo_id, what, number, TRIES, reason
+                    "%s: %s did not reach the Hub, try %d of %d: %s",
+                    *(self.repo_id, what, number, TRIES, reason.removeprefix(f"{self.repo_id}: ")),
                 )
+                asked = asked_pause(error)
+                is_refused_here = isinstance(error, ValueError) and not isinstance(error, HubError)
             with self._changed:
-                if number == TRIES or self._waiting is not None:  # a newer state has tries of its own
+                # A newer state has tries of its own; what is refused here is refused again.
+                if number == TRIES or is_refused_here or self._waiting is not None:
                     return False
-            time.sleep(pause)
+            time.sleep(min(max(pause, asked or 0.0), LONGEST_PAUSE))
             pause *= 2
         return False
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong between here and the Hub: tried again where that helps, said in one line where it does not."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +27,9 @@ TRIES = 3  # besides those huggingface_hub makes of each request for an upload
 FIRST_PAUSE = 2.0  # s; doubled after each try
 LONGEST_PAUSE = 300.0  # s; that the Hub may ask for
 _PASSING = (408, 409, 429, 500, 502, 503, 504)
+# What the library stumbles over where an answer is no JSON, or of another shape than a Hub's.
+_GARBAGE = (json.JSONDecodeError, UnicodeDecodeError, KeyError, IndexError, TypeError, AttributeError)
+_GARBAGE_WORDS = ("malformed response", "improperly formatted", "cannot parse")
 _OF_THE_HUB = (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError)
 _QUOTA_WORDS = ("quota", "storage limit", "storage space", "payment required")
 
@@ -35,7 +40,11 @@ class HubError(OSError):
     """The Hub cannot be reached or refuses; the message says what to do. Its cause is the library's error."""
 
 
-def retried(action: Callable[[], Result], what: str) -> Result:
+class GarbageError(Exception):
+    """An answer that no Hub gives."""
+
+
+def retried(action: Callable[[], Result], what: str, tries: int = TRIES) -> Result:
     """
     Returns what `action` returns; tries again, with pauses, what may pass: a broken connection, a limit on requests, a
     Hub in trouble.
@@ -43,26 +52,42 @@ def retried(action: Callable[[], Result], what: str) -> Result:
     Args:
         action: Safe to be carried out twice.
         what: The repository it is about, for messages.
+        tries: At most; 1 for one who tries again by itself.
 
     Raises:
         HubError: it failed for good.
     """
     pause = FIRST_PAUSE
-    for number in range(1, TRIES + 1):
+    for number in range(1, tries + 1):
         try:
-            return action()
+            with _one_line_a_try():
+                return action()
         except HubError:
             raise
         except Exception as error:
             may_pass = _may_pass(error)
             reason = explain(error, what) or f"{what}: {_one_line(str(error))}{'; run it again' if may_pass else ''}"
-            if number == TRIES or not may_pass:
+            if number == tries or not may_pass:
                 raise HubError(reason) from error
-            wait = min(_asked_pause(error) or pause, LONGEST_PAUSE)
+            wait = min(asked_pause(error) or pause, LONGEST_PAUSE)
             short = reason.partition(";")[0]
-            logger.warning("%s; try %d of %d follows in %.0f s", short, number + 1, TRIES, wait)
+            logger.warning("%s; try %d of %d follows in %.0f s", short, number + 1, tries, wait)
             time.sleep(wait)
             pause *= 2
+
+
+_OPEN: list[None] = []  # actions that are being tried
+# The library's own tries of one request say so, too: what is said of a try is said here, once.
+logging.getLogger("huggingface_hub.utils._http").addFilter(lambda record: not _OPEN)
+
+
+@contextmanager
+def _one_line_a_try() -> Iterator[None]:
+    _OPEN.append(None)
+    try:
+        yield
+    finally:
+        _OPEN.pop()
 
 
 def explain(error: BaseException, what: str = "") -> str | None:
@@ -74,10 +99,15 @@ def explain(error: BaseException, what: str = "") -> str | None:
         what: The repository it is about, where it is known.
     """
     found = next(_hub_errors(error), None)
-    if found is None:
-        return None
     about = f"{what}: " if what else ""
     hub = endpoint()
+    if found is None and _is_garbage(error) and what:
+        return (
+            f"{about}{hub} answers what no Hub does ({type(error).__name__}: {_one_line(str(error))[:80]}); a login "
+            "page or proxy may be between; check the network, HTTPS_PROXY and HF_ENDPOINT, and run it again"
+        )
+    if found is None:
+        return None
     if isinstance(found, OfflineModeIsEnabled):
         return f"{about}offline mode is on; unset HF_HUB_OFFLINE to reach {hub}"
     if isinstance(found, LocalTokenNotFoundError):
@@ -142,12 +172,22 @@ def _may_pass(error: BaseException) -> bool:
         return found.response.status_code in _PASSING
     # Of the connection; hf_xet, which uploads where it is installed, raises RuntimeError for whatever breaks.
     return isinstance(found, HTTPError) or (
-        found is None and type(error) in (RuntimeError, ConnectionError, TimeoutError)
+        found is None
+        and (
+            type(error) in (RuntimeError, ConnectionError, TimeoutError)
+            or isinstance(error, (GarbageError, *_GARBAGE))
+        )
     )
 
 
-def _asked_pause(error: BaseException) -> float | None:
-    """Seconds the Hub asks to wait."""
+def _is_garbage(error: BaseException) -> bool:
+    if isinstance(error, (GarbageError, *_GARBAGE)):
+        return True
+    return isinstance(error, ValueError) and any(words in str(error).lower() for words in _GARBAGE_WORDS)
+
+
+def asked_pause(error: BaseException) -> float | None:
+    """Returns how many seconds the Hub asks to wait; None where it does not."""
     found = next(_hub_errors(error), None)
     text = found.response.headers.get("Retry-After", "") if isinstance(found, HfHubHTTPError) else ""
     return float(text) if text.isdecimal() else None

@@ -3,17 +3,17 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub.hf_api import DatasetInfo, ModelInfo, RepoSibling
 from huggingface_hub.utils import validate_repo_id
 
-from .failures import HubError, endpoint, retried
+from .failures import TRIES, GarbageError, HubError, Result, endpoint, retried
 
 Content = Path | bytes
 
@@ -48,20 +48,21 @@ class Repository:
         repo_type: "model" or "dataset".
         public: Whether everybody may see it; None for as it is. It is made with the first commit, private unless this
             is set.
+        tries: Of each thing that is asked of the Hub.
 
     Raises:
         ValueError: `repo_id` is none.
         HubError: nobody is logged in, the Hub cannot be reached, or it is public and `public` is False.
     """
 
-    def __init__(self, repo_id: str, repo_type: str, public: bool | None = False):
+    def __init__(self, repo_id: str, repo_type: str, public: bool | None = False, tries: int = TRIES):
         if repo_id.count("/") != 1:
             raise ValueError(f"repository {repo_id!r}, expected NAME/REPOSITORY, for example me/surglavi")
         try:
             validate_repo_id(repo_id)
         except HFValidationError as error:
             raise ValueError(f"repository {repo_id!r}: {error}") from error
-        self.repo_id, self.repo_type, self.public = repo_id, repo_type, public
+        self.repo_id, self.repo_type, self.public, self._tries = repo_id, repo_type, public, tries
         self.url = f"{endpoint()}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}{repo_id}"
         if constants.HF_HUB_OFFLINE:
             raise HubError(f"{repo_id}: offline mode is on; unset HF_HUB_OFFLINE to push")
@@ -84,9 +85,8 @@ class Repository:
         """Returns a text file of it; None where there is none. Raises ValueError where it is not UTF-8."""
         if path not in self._files:
             return None
-        local = retried(
-            lambda: self._api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=self.head),
-            self.repo_id,
+        local = self._ask(
+            lambda: self._api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=self.head)
         )
         try:
             return Path(local).read_text(encoding="utf-8")
@@ -122,7 +122,7 @@ class Repository:
         try:
             version = self._tag_head(tag, tags)
             if self.public and self.private:
-                retried(self._publish, self.repo_id)
+                self._ask(self._publish)
                 self.private = False
         except HubError as error:
             raise HubError(
@@ -135,24 +135,31 @@ class Repository:
         changed = self._changes(files, remove)
         if changed:
             if not self.exists:
-                retried(self._create, self.repo_id)
+                self._ask(self._create)
                 self._refresh()
             parent = self.head
-            self.head = retried(lambda: self._commit(files, remove, message, parent), self.repo_id)
+            self.head = self._ask(lambda: self._commit(files, remove, message, parent))
         return changed
+
+    def _ask(self, action: Callable[[], Result]) -> Result:
+        return retried(action, self.repo_id, self._tries)
+
+    def _info(self) -> ModelInfo | DatasetInfo:
+        info = self._api.repo_info(self.repo_id, repo_type=self.repo_type, files_metadata=True)
+        if not isinstance(info.sha, str) or not isinstance(info.private, bool):
+            raise GarbageError("a repository without a commit")
+        return info
 
     def _refresh(self) -> None:
         try:
-            info = retried(
-                lambda: self._api.repo_info(self.repo_id, repo_type=self.repo_type, files_metadata=True), self.repo_id
-            )
+            info = self._ask(self._info)
         except HubError as error:
             cause = error.__cause__
             if not isinstance(cause, RepositoryNotFoundError) or cause.response.status_code != 404:
                 raise
             self.exists = False
             return
-        self.exists, self.private, self.head = True, bool(info.private), info.sha
+        self.exists, self.private, self.head = True, info.private, info.sha
         self._files = {file.rfilename: file for file in info.siblings or []}
 
     def _create(self) -> None:
@@ -184,7 +191,7 @@ class Repository:
     def _tags(self) -> dict[str, str]:
         if not self.exists:
             return {}
-        refs = retried(lambda: self._api.list_repo_refs(self.repo_id, repo_type=self.repo_type), self.repo_id)
+        refs = self._ask(lambda: self._api.list_repo_refs(self.repo_id, repo_type=self.repo_type))
         return {tag.name: tag.target_commit for tag in refs.tags}
 
     def _version(self, tags: Mapping[str, str]) -> str:
@@ -196,7 +203,7 @@ class Repository:
         """Returns the tag that the head has in the end: `tag`, or a version. Others may make tags at the same time."""
         for _ in range(_TAG_TRIES):
             name = tag or self._version(tags)
-            if tags.get(name) == self.head or retried(lambda name=name: self._create_tag(name), self.repo_id):
+            if tags.get(name) == self.head or self._ask(lambda name=name: self._create_tag(name)):
                 return name
             tags = self._tags()
         if tags.get(name) == self.head:

@@ -142,3 +142,52 @@ def test_what_is_no_part_of_a_model_is_not_pushed(hub_server, folder, caplog):
     push.push("Step 1")
     assert not push.finish("step-1") and "optimizer.bin is not pushed" in caplog.text
     assert "me/x" not in hub_server.repositories
+
+
+def test_one_loop_of_tries(hub_server, folder, caplog):
+    """What is asked of the Hub once a try is asked once, and said once."""
+    hub_server.fail(503, path="/api/models/me/x", method="GET", times=3)
+    with caplog.at_level(logging.WARNING):
+        push = BackgroundPush("me/x", folder, first_pause=0.01)
+        push.push("Step 1")
+        assert push.finish("step-1")
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(", try ")[2][:6] for line in lines] == ["1 of 5", "2 of 5", "3 of 5"]
+    assert all(line.count("me/x") == 1 for line in lines) and not hub_server.faults
+
+
+def test_the_wait_that_the_hub_asks_for(hub_server, folder, monkeypatch):
+    waits = []
+    monkeypatch.setattr("surglavi_hf.hub.background.time.sleep", waits.append)
+    hub_server.fail(429, path="/commit/", headers={"Retry-After": "7"})
+    push = BackgroundPush("me/x", folder, first_pause=0.01)
+    push.push("Step 1")
+    assert push.finish("step-1") and waits == [7.0]
+
+
+def test_what_is_refused_here_is_not_tried_again(hub_server, folder, caplog):
+    (folder / "token.txt").write_text("secret")
+    push = BackgroundPush("me/x", folder, first_pause=0.01)
+    push.push("Step 1")
+    assert not push.finish("step-1")
+    assert len(caplog.records) == 1 and "token.txt is not pushed" in caplog.text
+
+
+def test_answers_that_no_hub_gives(hub_server, folder, caplog):
+    hub_server.garble(b"<html>log in</html>", times=1000)
+    push = BackgroundPush("me/x", folder, first_pause=0.001)
+    push.push("Step 1")
+    assert not push.finish("step-1")
+    assert "try 5 of 5" in caplog.text and len(caplog.records) == 5 and "answers what no Hub does" in caplog.text
+
+
+def test_the_log_is_pushed_thinned(hub_server, folder):
+    lines = [f'{{"step": {step}, "loss": 1.0}}\n' for step in range(5000)]
+    (folder / "metrics.jsonl").write_text("".join(lines) + '{"step": 5000, "lo')
+    push = BackgroundPush("me/x", folder, first_pause=0.01)
+    push.push("Step 1")
+    assert push.finish("step-1")
+    pushed = (
+        hub_server.repositories["me/x"]["commits"][-1]["files"]["metrics.jsonl"].decode().splitlines(keepends=True)
+    )
+    assert len(pushed) == 500 and pushed[-1] == lines[-1] and set(pushed) <= set(lines)

@@ -333,3 +333,50 @@ def test_the_content_of_the_parent_counts(hub_server, push):
     push("one")
     HfApi().create_commit("me/x", [CommitOperationAdd("README.md", b"two")], commit_message="by hand")
     assert push("two").changed == ("model.safetensors",)
+
+
+GARBAGE = {
+    "a login page": b"<html><body>Welcome to the hotel. Please log in.</body></html>",
+    "nothing": b"",
+    "half an answer": b'{"sha": "0123456789abcdef0123456789abcdef01234567", "siblings": [{"rfil',
+    "an empty object": b"{}",
+    "a list": b"[1, 2]",
+    "a number": b"3",
+    "null": b"null",
+    "another object": b'{"status": "ok", "id": 3, "private": "yes", "sha": 7, "siblings": 3}',
+    "no UTF-8": b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
+@pytest.mark.parametrize("path", ["/api/models/me/x", COMMIT, "/refs", "/preupload/", "/objects/batch"])
+def test_answers_that_no_hub_gives(hub_server, push, content, path):
+    push("one")
+    before = state(hub_server)
+    hub_server.garble(content, path, times=3)
+    with pytest.raises(HubError, match="me/x: ") as caught:
+        push("two")
+    message = str(caught.value)
+    assert "\n" not in message and hub_server.url in message and "no Hub does" in message and "proxy" in message
+    assert state(hub_server) == before
+
+
+@pytest.mark.parametrize("path", ["/api/models/me/x", COMMIT, "/refs", "/preupload/"])
+def test_an_answer_that_no_hub_gives_is_asked_for_again(hub_server, push, path):
+    push("one")
+    hub_server.garble(GARBAGE["a login page"], path)
+    assert push("two").tag == "v2" and not hub_server.faults
+
+
+def test_one_line_is_said_of_each_try(hub_server, push, caplog):
+    """huggingface_hub's own tries of a request are part of one of ours."""
+    push("one")
+    hub_server.fail(503, path=OBJECTS, method="PUT", times=2)
+    with caplog.at_level("WARNING"):
+        push("two")
+    assert not hub_server.faults and "Retrying" not in caplog.text and "503" not in caplog.text
+    hub_server.fail(503, path="/refs", times=2)
+    with caplog.at_level("WARNING"):
+        push("three")
+    lines = [record.getMessage().rpartition("; ")[2] for record in caplog.records]
+    assert [line[:8] for line in lines] == ["try 2 of", "try 3 of"]
