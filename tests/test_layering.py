@@ -27,7 +27,8 @@ OWNERS = {
     "decord": {"media/decord_decoder.py"},
     "torchcodec": {"media/torchcodec_decoder.py"},
     "av": {
-        *(f"media/{name}.py" for name in ("container", "picture", "probe", "pyav_decoder", "remux")),
+        *(f"media/{name}.py" for name in ("clock", "container", "picture", "probe", "pyav_decoder", "remux")),
+        "media/timetable.py",
         "demo_drawing.py",  # which draws videos
     },
     "xxhash": {"files.py", "media/frame_store.py", "media/library.py"},

@@ -31,14 +31,17 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
     A frame that cannot be decoded is replaced by the last before it that can, with a warning, up to 1 s after the end
     of that one. The last few decoders stay open, for reading the same video again.
 
+    Recordings that were joined byte by byte, so that the clock starts again, follow each other without a gap where the
+    format allows that (MPEG streams, FLV); all packets of such a file are read once, not decoded, when it is opened.
+
     Args:
         path: A video file.
         timestamps: Seconds from the start of the file as players count them, in any order, repeats allowed. Before
             the first frame counts as the first; up to 1 s past the end counts as the last.
         backend: `"pyav"`, `"torchcodec"` or `"decord"`; with `"auto"` the fastest of those that are installed and can
-            read the file. PyAV is exact; the others seek as they do, and refuse some files in which that is known to
-            miss (MPEG streams; HEVC and edit lists by decord; over 8 bits a colour). Open groups of pictures, cuts
-            without encoding and damage remain, of which they can give other frames.
+            read the file. PyAV is exact; the others refuse files in which they are known to give other frames: MPEG
+            streams, AVI, over 8 bits a colour, pictures that come together without key frames; decord also HEVC, edit
+            lists and open groups of pictures. Cuts without encoding and damage remain, of which they can give others.
 
     Returns:
         `torch.uint8` tensor of shape `(len(timestamps), 3, height, width)`, RGB.
@@ -48,7 +51,7 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
         ImportError: `backend` is not installed, or does not work here.
         ValueError: `timestamps` is empty, one is negative or not finite, or `backend` is none of the four.
         PastEndError: a timestamp is further past the end.
-        VideoDecodeError: the file, or the frame, cannot be decoded.
+        VideoDecodeError: the file, or the frame, cannot be decoded, or the file has not one clock.
     """
     path = os.path.abspath(path)  # which no decoder takes for an address or an option
     times = check_timestamps(path, timestamps)

@@ -7,8 +7,10 @@ import torch
 
 from .container import read_header
 from .errors import VideoDecodeError, check_end
+from .timetable import read_timetable
 
 decord.logging.set_level(decord.logging.QUIET)
+TIME_TOLERANCE_S = 0.005  # its float32 of some hours have gaps of 1 ms
 
 
 class DecordDecoder:
@@ -19,8 +21,14 @@ class DecordDecoder:
         header = read_header(path)
         if header.bits > 8:
             raise VideoDecodeError(f"video {path}: decord shows {header.bits}-bit colours otherwise than PyAV")
-        if header.codec == "hevc" or header.container in ("mpeg", "mpegts"):
+        if header.codec == "hevc" or header.container in ("mpeg", "mpegts", "avi"):
             raise VideoDecodeError(f"video {path} is {header.codec} in {header.container}, where decord misses frames")
+        table = read_timetable(path)
+        if table.breaks or table.leading or table.refreshed:
+            raise VideoDecodeError(
+                f"video {path} has frames that need others than those after the last key frame, where decord is off "
+                "by some frames"
+            )
         self._reader = decord.VideoReader(path, num_threads=1)  # decord's own threads do not survive a fork
         starts, ends = self._reader.get_frame_timestamp(np.arange(len(self._reader))).T  # float32, each (num_frames,)
         if starts[0] < 0:
@@ -28,6 +36,11 @@ class DecordDecoder:
         # decord counts from the start of the picture.
         self._starts, self._end = starts + starts.dtype.type(header.picture_start), float(max(ends[-1], starts[-1]))
         self._end += header.picture_start
+        expected = table.starts() * float(header.time_base) - float(header.start)
+        if len(starts) != len(expected) or np.abs(self._starts - expected).max() > TIME_TOLERANCE_S:
+            raise VideoDecodeError(
+                f"video {path} has {len(expected)} frames, of which decord knows {len(starts)}, or at other times"
+            )
 
     def close(self) -> None:
         del self._reader

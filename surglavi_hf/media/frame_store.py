@@ -130,7 +130,12 @@ def _batches(
         return end is None or any(start <= point / options.fps < end for point in points)
 
     for start, end, frame in decoder.read(on_grid):
-        if start <= last:  # a broken clock
+        if start < last:
+            raise VideoDecodeError(
+                f"video {decoder.path} has a frame at {start:.3f} s after that at {last:.3f} s, expected times that "
+                "ascend; convert it with ffmpeg to an MP4"
+            )
+        if start == last:  # two frames at one time: the first is on screen
             continue
         if len(images) == _ROWS_PER_BATCH:
             yield timestamps, images, None

@@ -7,20 +7,29 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 
 import av
 import numpy as np
 import torch
+from av.video.frame import PictureType
 
+from .clock import Clock, is_listed, packet_pts
 from .container import LAST_TIME_S, decoding_threads, open_video
 from .errors import END_TOLERANCE_S, DamagedVideoError, VideoDecodeError, check_end
 from .picture import resized, to_rgb
+from .timetable import read_timetable
 
 logger = logging.getLogger(__name__)
 
 SEEK_AHEAD_S = 5.0  # where the container has no index, decoding on within this distance costs less than a seek
 MOST_REORDERED = 32  # packets; codecs store a frame at most 16 before it is shown
+_ENTRIES = 4  # how many are tried, should the demuxer see other packets there than from the start
 _MARGINS_S = (0.0, 2.0, 20.0)  # how much before the asked time to seek, should the key frame there be later than it
+
+
+class _NoEntryError(VideoDecodeError):
+    """Frames decoded from a key frame on would be others than those decoded from the start."""
 
 
 class PyAVDecoder:
@@ -42,6 +51,7 @@ class PyAVDecoder:
     def __init__(self, path: str, careful: bool = False):
         self.path = path
         self.careful = careful
+        self._sure = True  # that what is decoded from a key frame on is as from the start
         self._open()
 
     def _open(self) -> None:
@@ -51,8 +61,10 @@ class PyAVDecoder:
             context = self._stream.codec_context
             context.thread_type, context.thread_count = "AUTO", decoding_threads()
         self._untimed = self._container.format.name == "avi"  # which says when packets are decoded, not when shown
+        self._table = None if is_listed(self._container) else read_timetable(self.path)
+        self._checked = False  # that the index ascends
         self._delay = 0  # by how much a frame is shown after its dts, at most, in ticks
-        self._read_from(None)
+        self._read_from(None, 0)
 
     def close(self) -> None:
         self._container.close()
@@ -77,7 +89,14 @@ class PyAVDecoder:
 
     def _run(self, asked: list[float]) -> list[np.ndarray]:
         """Returns the pictures at the first of the times, one or more, in one run from a key frame."""
-        for begin in (asked[0], 0.0):
+        try:
+            return self._run_from((asked[0], 0.0), asked)
+        except _NoEntryError:
+            self._sure = False
+            return self._run_from((0.0,), asked)
+
+    def _run_from(self, begins: tuple[float, ...], asked: list[float]) -> list[np.ndarray]:
+        for begin in begins:
             self._seek(begin)
             images: list[np.ndarray] = []
             last = None
@@ -147,7 +166,7 @@ class PyAVDecoder:
             span = self._span(packet)
             chosen = span is not None and (wanted is None or wanted(*span))
             if chosen:
-                spans[_pts(packet)] = span
+                spans[packet_pts(packet)] = span
             if not self.careful:  # a frame that is not asked for is decoded only where others are predicted from it
                 context.skip_frame = "DEFAULT" if chosen or packet.pts is None else "NONREF"
             try:
@@ -157,8 +176,17 @@ class PyAVDecoder:
                     raise self._damaged("a frame") from error
                 continue
             for frame in frames:
+                self._check_entry(frame)
                 if frame.pts in spans:
                     yield *spans.pop(frame.pts), frame
+
+    def _check_entry(self, frame: av.VideoFrame) -> None:
+        """After a seek: the first frame to come out has to be the key frame, and predicted from no other."""
+        if self._first is None or self._entered or frame.pts is None or frame.pts < self._first:
+            return
+        self._entered = True
+        if frame.pts != self._first or frame.pict_type in (PictureType.P, PictureType.B):
+            raise _NoEntryError(f"video {self.path} cannot be read from its middle")
 
     def _read_untimed(
         self, wanted: Callable[[float, float | None], bool] | None
@@ -189,9 +217,15 @@ class PyAVDecoder:
                 if wanted is None or wanted(start, end):
                     yield start, end, frame
 
-    def _read_from(self, first: int | None) -> None:
-        """Forgets what was read; frames before `first`, in ticks, are predicted from some that will not be."""
+    def _read_from(self, first: int | None, number: int) -> None:
+        """
+        Forgets what was read; frames before `first`, in ticks, are predicted from some that will not be. `number` is
+        that of the next packet, where there is a timetable.
+        """
         self._packets = self._container.demux(self._stream)
+        self._clock = Clock(self.path, self._container, self._stream)
+        self._number = number
+        self._entered = False
         self._queue: deque[av.Packet] = deque()  # read, not decoded
         self._starts: list[int] = []  # of the frames read, ascending, in ticks
         self._first = first
@@ -208,19 +242,31 @@ class PyAVDecoder:
             self._ended = True
             return
         self._queue.append(packet)
-        pts = _pts(packet)
+        shown = self._stamp(packet) if self._table else self._clock.stamp(packet)
+        pts = packet_pts(packet)
         if pts is not None:
             if packet.dts is not None:
                 self._last_dts = packet.dts
                 self._delay = max(self._delay, pts - packet.dts)
-            if not packet.is_discard and (self._first is None or pts >= self._first):
+            if shown and not packet.is_discard and (self._first is None or pts >= self._first):
                 insort(self._starts, pts)
+
+    def _stamp(self, packet: av.Packet) -> bool:
+        """Gives a packet the times of the timetable; returns whether it is to be shown."""
+        if not packet.size:  # the end
+            return False
+        if self._number >= len(self._table.sizes) or packet.size != self._table.sizes[self._number]:
+            # The demuxer cuts the stream otherwise from here than from the start.
+            raise _NoEntryError(f"video {self.path} changed while it was read; read it again")
+        packet.pts, packet.dts = self._table.times(self._number)
+        self._number += 1
+        return bool(self._table.shown[self._number - 1])
 
     def _read_ahead(self) -> bool:
         """Reads until it is known when the frame of the next packet ends; False where there are no more packets."""
         while not self._ended:
             if self._queue:
-                pts = _pts(self._queue[0])
+                pts = packet_pts(self._queue[0])
                 after = 0 if pts is None else bisect_right(self._starts, pts)
                 following = self._starts[after] if after < len(self._starts) else None
                 # No later packet starts before its dts, which only grow. Some have none.
@@ -232,7 +278,7 @@ class PyAVDecoder:
 
     def _span(self, packet: av.Packet) -> tuple[float, float | None] | None:
         """Returns when the frame of a packet starts and when the next does; `None` where it is none to be shown."""
-        pts = _pts(packet)
+        pts = packet_pts(packet)
         if pts is None:
             return None
         after = bisect_right(self._starts, pts)
@@ -254,28 +300,67 @@ class PyAVDecoder:
         return int((Fraction(min(time, LAST_TIME_S)) + self._start) / self._time_base) - self._delay
 
     def _seek(self, time: float) -> None:
-        """Goes to the last key frame at or before `time`, or to the start."""
+        """Goes to a key frame at or before `time`, the last if that can be, or to the start."""
+        seek = self._seek_place if self._table else self._seek_time
+        if not self._sure or self._untimed or time <= 0 or not seek(time):
+            self.close()
+            self._open()
+
+    def _seek_time(self, time: float) -> bool:
+        """Goes by times, which are the same wherever such a file is read from."""
         for margin in _MARGINS_S:
-            if time <= margin or self._untimed:
+            if time <= margin:
                 break
             try:
                 self._container.seek(self._seek_point(time - margin), stream=self._stream)
             except av.error.FFmpegError:  # the container cannot be sought in
                 break
-            self._read_from(None)
+            self._check_index()
+            self._read_from(None, 0)
             while not self._queue and not self._ended:
                 self._read_packet()
-            first = _pts(self._queue[0]) if self._queue else None
+            first = packet_pts(self._queue[0]) if self._queue else None
             if first is not None and self._time(first) <= time:
                 self._first = first
-                return
-        self.close()
-        self._open()
+                return True
+        return False
+
+    def _check_index(self) -> None:
+        """Raises VideoDecodeError where key frames that come later in the file are earlier on its clock."""
+        if self._checked or self._stream.frames:  # a table of all frames ascends
+            return
+        self._checked = True
+        entries = [(entry.timestamp, entry.pos) for entry in self._stream.index_entries]
+        for before, after in pairwise(entries):
+            if after[0] < before[0] or after[1] < before[1]:
+                raise VideoDecodeError(
+                    f"video {self.path}: its clock goes back, by its index of key frames, near "
+                    f"{self._time(after[0]):.2f} s, expected times that ascend; cut it there into videos of their own"
+                )
+
+    def _seek_place(self, time: float) -> bool:
+        """Goes by bytes, where times depend on what was read before; then they are those of the timetable."""
+        table = self._table
+        last = table.entry(self._seek_point(time))
+        for entry in range(last, max(last - _ENTRIES, 0), -1):
+            number = int(table.entries[entry])
+            try:
+                self._container.seek(int(table.places[entry]), stream=self._stream, unsupported_byte_offset=True)
+                self._read_from(int(table.pts[number]), number)
+                while not self._queue and not self._ended:
+                    self._read_packet()
+            except (av.error.FFmpegError, _NoEntryError):
+                continue
+            return True
+        return False
 
     def _seek_pays(self, time: float) -> bool:
         """Whether a key frame lies between what was read and `time`."""
-        if self._untimed:
+        if self._untimed or not self._sure:
             return False
+        if self._table:
+            entry = self._table.entry(self._seek_point(time))
+            return entry >= 0 and self._table.pts[self._table.entries[entry]] > self._starts[-1]
         entries = self._stream.index_entries
         entry = entries.search_timestamp(self._seek_point(time))
         if entry >= 0:
@@ -287,10 +372,6 @@ class PyAVDecoder:
         if frame.duration:
             return float(frame.duration * self._time_base)
         return float(1 / self._stream.average_rate) if self._stream.average_rate else 0.0
-
-
-def _pts(packet: av.Packet) -> int | None:
-    return packet.dts if packet.pts is None else packet.pts
 
 
 def _any_within(times: list[float], start: float, end: float | None) -> bool:

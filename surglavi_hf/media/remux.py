@@ -7,8 +7,10 @@ from pathlib import Path
 
 import av
 
+from .clock import packet_pts
 from .container import open_video
-from .errors import DISK_ERRORS
+from .errors import DISK_ERRORS, VideoDecodeError
+from .timetable import stamped_packets
 
 
 class RemuxError(ValueError):
@@ -23,9 +25,9 @@ def to_mp4(path: Path, audio: bool) -> Path:
     Raises:
         RemuxError: the streams cannot be put into an MP4.
         OSError: it cannot be written.
-        VideoDecodeError: the file cannot be opened.
+        VideoDecodeError: the file cannot be opened, or has not one clock.
     """
-    source, video, _ = open_video(str(path))
+    source, video, start = open_video(str(path))
     with source:
         streams = [video, *([source.streams.best("audio")] if audio and source.streams.audio else [])]
         if "mp4" in source.format.name.split(",") and len(source.streams) == len(streams):
@@ -36,7 +38,11 @@ def to_mp4(path: Path, audio: bool) -> Path:
         try:
             with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container:
                 copies = {stream.index: container.add_stream_from_template(stream) for stream in streams}
-                for packet in _timed(source.demux(*streams), video.index):
+                for packet in _timed(stamped_packets(str(path), source, streams), video.index):
+                    if packet.stream.index == video.index and video.average_rate:  # without any, the last is not shown
+                        packet.duration = packet.duration or round(1 / (video.average_rate * packet.time_base))
+                    first = round(start / packet.time_base)  # times far from 0 do not fit into an MP4
+                    packet.pts, packet.dts = packet_pts(packet) - first, packet.dts - first
                     packet.stream = copies[packet.stream.index]
                     container.mux(packet)
         except (av.error.FFmpegError, ValueError) as error:
@@ -44,6 +50,9 @@ def to_mp4(path: Path, audio: bool) -> Path:
             if getattr(error, "errno", None) in DISK_ERRORS:
                 raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
             raise RemuxError(f"its streams cannot be put into an MP4 ({error})") from error
+        except VideoDecodeError:
+            target.unlink(missing_ok=True)
+            raise
     return target
 
 

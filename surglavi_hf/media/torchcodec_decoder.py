@@ -7,6 +7,7 @@ from torchcodec.decoders import VideoDecoder
 
 from .container import decoding_threads, read_header
 from .errors import VideoDecodeError, check_end
+from .timetable import read_timetable
 
 
 class TorchcodecDecoder:
@@ -21,6 +22,13 @@ class TorchcodecDecoder:
             )
         if self._header.container in ("mpeg", "mpegts"):
             raise VideoDecodeError(f"video {path} is an MPEG stream, in which torchcodec seeks to another frame")
+        if self._header.container == "avi":
+            raise VideoDecodeError(f"video {path} is an AVI, which says when frames are decoded, not when shown")
+        table = read_timetable(path)
+        if table.breaks or table.refreshed:
+            raise VideoDecodeError(
+                f"video {path} has key frames whose pictures come together later, where torchcodec shows half of them"
+            )
         self._decoder = VideoDecoder(path, num_ffmpeg_threads=decoding_threads())
 
     def close(self) -> None:

@@ -3,6 +3,7 @@ import re
 import threading
 import time
 from collections import Counter
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import av
@@ -120,3 +121,47 @@ def write_hevc():
             container.mux(stream.encode())
 
     return write
+
+
+@pytest.fixture
+def write_numbered():
+    """Writes `count` frames, 25 a second from `start` seconds on; each shows its number, from `first` on."""
+
+    def write(path, first, count, codec="libx264", options=None, start=0.0, sound=False, times=None):
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25, width=128, height=64, pix_fmt="yuv420p")
+            stream.options = {"g": "12", "bf": "2", "b": "2000000"} if options is None else options
+            tick = Fraction(1, 90000) if codec in ("libx264", "libx265") else Fraction(1, 25)
+            stream.codec_context.time_base = tick
+            audio = container.add_stream("mp2", rate=48000) if sound else None
+            packets = []
+            for index in range(count):
+                frame = av.VideoFrame.from_ndarray(draw(first + index), format="rgb24")
+                time = (index / 25 if times is None else times[index]) + start
+                frame.pts, frame.time_base = round(time / tick), tick
+                packets += stream.encode(frame)
+            packets += stream.encode()
+            for index in range(int(count / 25 * 48000) // 1152 if sound else 0):
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 2304), np.int16), format="s16", layout="stereo")
+                frame.rate, frame.pts = 48000, index * 1152 + round(start * 48000)
+                packets += audio.encode(frame)
+            for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+                container.mux(packet)
+        return path
+
+    return write
+
+
+def draw(number):
+    """Draws a number as eight blocks, the lowest bit at the left, above a bar that moves."""
+    picture = np.full((64, 128, 3), 90, np.uint8)
+    for bit in range(8):
+        picture[:32, 16 * bit : 16 * bit + 16] = 235 if number >> bit & 1 else 20
+    picture[40:, number % 100 : number % 100 + 20] = 200
+    return picture
+
+
+def numbers(frames):
+    """Returns the numbers that frames of shape `(T, 3, 64, 128)` show."""
+    blocks = frames[:, :, 4:28].float().mean(dim=(1, 2)).reshape(len(frames), 8, 16)[:, :, 4:12].mean(dim=2)
+    return [sum(1 << bit for bit in range(8) if row[bit] > 128) for row in blocks.tolist()]

@@ -142,6 +142,55 @@ def test_colours(tmp_path, backend, pix_fmt, codec):
             assert np.abs(frame.permute(1, 2, 0).numpy().astype(int) - expected[index]).mean() <= 2
 
 
+X264 = "keyint=20:min-keyint=20:scenecut=0:"
+NEITHER = ("decord", "torchcodec")
+# How frames hang together: the suffix, the codec, its options, and what refuses it, for it would show other frames.
+STRUCTURES = {
+    "closed groups": (".mp4", "libx264", {"g": "12", "bf": "3"}, ()),
+    "all key frames": (".mp4", "libx264", {"g": "1"}, ()),
+    "all key frames in slices": (".mkv", "libx264", {"x264-params": "keyint=1:slices=4"}, ()),
+    "one key frame": (".mp4", "libx264", {"g": "1000"}, ()),
+    "a pyramid": (".mp4", "libx264", {"x264-params": X264 + "bframes=8:b-pyramid=strict"}, ()),
+    "intra refresh": (
+        ".mp4",
+        "libx264",
+        {"x264-params": X264 + "intra-refresh=1:bframes=0"},
+        NEITHER,
+    ),
+    "intra refresh with B": (".mkv", "libx264", {"x264-params": X264 + "intra-refresh=1"}, NEITHER),
+    "intra refresh in .ts": (".ts", "libx264", {"x264-params": X264 + "intra-refresh=1"}, NEITHER),
+    "open groups": (".mp4", "libx264", {"x264-params": X264 + "open-gop=1:bframes=3"}, ("decord",)),
+    "open groups in .mkv": (".mkv", "libx264", {"x264-params": X264 + "open-gop=1:bframes=3"}, ("decord",)),
+    "open groups in .ts": (".ts", "libx264", {"x264-params": X264 + "open-gop=1"}, NEITHER),
+    "open HEVC": (".mp4", "libx265", {"x265-params": "open-gop=1:keyint=20:log-level=none"}, ("decord",)),
+    "HEVC refresh": (".mp4", "libx265", {"x265-params": "intra-refresh=1:keyint=20:log-level=none"}, ("decord",)),
+    "MPEG-2": (".mp4", "mpeg2video", {"g": "12", "bf": "2", "b": "2000000"}, ("decord",)),
+    "MPEG-2 in .mpg": (".mpg", "mpeg2video", {"g": "12", "bf": "2", "b": "2000000"}, NEITHER),
+    "MPEG-4": (".mkv", "mpeg4", {"g": "12", "bf": "2", "b": "2000000"}, ("decord",)),
+    "MPEG-4 in .avi": (".avi", "mpeg4", {"g": "12", "bf": "2", "b": "2000000"}, NEITHER),
+    "VP9": (".webm", "libvpx-vp9", {"g": "12", "cpu-used": "8", "b": "2000000"}, ()),
+    "Flash": (".flv", "libx264", {"g": "12"}, ()),
+}
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_frames_are_those_of_decoding_from_the_start(tmp_path, write_numbered, backend, structure):
+    suffix, codec, options, refused = STRUCTURES[structure]
+    video = write_numbered(tmp_path / f"v{suffix}", 0, 70, codec, options)
+    expected = [image.astype(int) for _, image in sequential(video)]
+    assert len(expected) == 70
+    if backend in refused:
+        with pytest.raises(VideoDecodeError, match=rf"v\{suffix}"):
+            decode_frames(video, [0.0], backend)
+        return
+    rng = np.random.default_rng(0)
+    for asked in (*rng.integers(0, 70, (12, 1)), *rng.integers(0, 70, (3, 6)), range(70)):
+        decode._CACHE.clear()
+        frames = decode_frames(video, [(number + 0.5) / 25 for number in asked], backend)
+        for number, frame in zip(asked, frames, strict=True):
+            assert np.abs(frame.permute(1, 2, 0).numpy() - expected[number]).mean() <= 2, number
+
+
 def test_decord_is_installed_where_it_has_a_wheel():
     import platform
 
