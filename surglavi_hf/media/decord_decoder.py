@@ -7,6 +7,7 @@ import torch
 
 from .container import read_header
 from .errors import VideoDecodeError, check_end
+from .picture import UPRIGHT, first_orientation
 from .timetable import read_timetable
 
 decord.logging.set_level(decord.logging.QUIET)
@@ -23,6 +24,8 @@ class DecordDecoder:
             raise VideoDecodeError(f"video {path}: decord shows {header.bits}-bit colours otherwise than PyAV")
         if header.codec == "hevc" or header.container in ("mpeg", "mpegts", "avi"):
             raise VideoDecodeError(f"video {path} is {header.codec} in {header.container}, where decord misses frames")
+        if first_orientation(path) != UPRIGHT:
+            raise VideoDecodeError(f"video {path} is shown turned or mirrored, which decord leaves out of some files")
         table = read_timetable(path)
         if table.breaks or table.leading or table.refreshed:
             raise VideoDecodeError(

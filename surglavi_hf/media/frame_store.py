@@ -16,7 +16,7 @@ import torch
 from ..files import written_whole
 from .container import read_header
 from .errors import DamagedVideoError, VideoDecodeError, check_end
-from .picture import to_rgb
+from .picture import resized, to_rgb
 from .pyav_decoder import PyAVDecoder
 
 VERSION = 1  # of the file's layout and of how frames are chosen and drawn
@@ -123,7 +123,7 @@ def _batches(
     """Yields timestamps and images, and with the last of them the second the video ends."""
     timestamps: list[float] = []
     images: list[bytes] = []
-    last, size, video_end = -1.0, None, 0.0
+    last, size, shape, video_end = -1.0, None, None, 0.0
 
     def on_grid(start: float, end: float | None) -> bool:
         points = (int(start * options.fps) + step for step in (0, 1))
@@ -145,7 +145,9 @@ def _batches(
         if size is None:  # of all, whatever comes later
             scale = min(1.0, options.short_side / min(frame.width, frame.height))
             size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        image = np.ascontiguousarray(to_rgb(frame, *size))
+        image = to_rgb(frame, *size)
+        shape = shape or image.shape  # a video may be turned on the way
+        image = np.ascontiguousarray(resized(image, shape))
         timestamps.append(start)
         images.append(simplejpeg.encode_jpeg(image, options.quality, colorspace="RGB", colorsubsampling="420"))
     if images:

@@ -7,7 +7,12 @@ from torchcodec.decoders import VideoDecoder
 
 from .container import decoding_threads, read_header
 from .errors import VideoDecodeError, check_end
+from .picture import Orientation, first_orientation
 from .timetable import read_timetable
+
+# Which of them are quarter turns to the left, and how many.
+TURNS = {Orientation(False, False, False): 0, Orientation(True, True, False): 1}
+TURNS |= {Orientation(False, True, True): 2, Orientation(True, False, True): 3}
 
 
 class TorchcodecDecoder:
@@ -30,6 +35,9 @@ class TorchcodecDecoder:
                 f"video {path} has key frames whose pictures come together later, where torchcodec shows half of them"
             )
         self._decoder = VideoDecoder(path, num_ffmpeg_threads=decoding_threads())
+        shown = first_orientation(path)
+        if shown.is_mirrored or TURNS[shown] != round((self._decoder.metadata.rotation or 0) / 90) % 4:
+            raise VideoDecodeError(f"video {path} is mirrored, or turned by its stream, which torchcodec leaves out")
 
     def close(self) -> None:
         del self._decoder

@@ -10,6 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from surglavi_hf.media import decode
+
 
 class Web:
     """
@@ -107,6 +109,13 @@ def web():
     server.close()
 
 
+@pytest.fixture(params=["auto", "pyav", "torchcodec", "decord"])
+def backend(request):
+    if request.param not in ("auto", *decode.installed_backends()):
+        pytest.skip(f"{request.param} does not work here")
+    return request.param
+
+
 @pytest.fixture
 def write_hevc():
     """Writes five grey frames in HEVC, of 8 bits (`yuv420p`) or 10 (`yuv420p10le`)."""
@@ -165,3 +174,19 @@ def numbers(frames):
     """Returns the numbers that frames of shape `(T, 3, 64, 128)` show."""
     blocks = frames[:, :, 4:28].float().mean(dim=(1, 2)).reshape(len(frames), 8, 16)[:, :, 4:12].mean(dim=2)
     return [sum(1 << bit for bit in range(8) if row[bit] > 128) for row in blocks.tolist()]
+
+
+def add_sound(source, target):
+    """Copies a video and gives it a second of silence."""
+    with av.open(str(source)) as video, av.open(str(target), "w") as container:
+        picture = container.add_stream_from_template(video.streams.video[0])
+        sound = container.add_stream("aac", rate=16000)
+        for packet in video.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = picture
+                container.mux(packet)
+        for start in range(0, 16000, 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.rate, frame.pts = 16000, start
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode())

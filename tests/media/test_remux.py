@@ -1,30 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import av
-import numpy as np
 import pytest
 
 from surglavi_hf.media import decode_frames
 from surglavi_hf.media.remux import RemuxError, to_mp4
 
 from ..conftest import shown
+from .conftest import add_sound
 
 TIMES = [index / 10 for index in range(30)]
-
-
-def add_sound(source, target):
-    """Copies a video and gives it a second of silence."""
-    with av.open(str(source)) as video, av.open(str(target), "w") as container:
-        picture = container.add_stream_from_template(video.streams.video[0])
-        sound = container.add_stream("aac", rate=16000)
-        for packet in video.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = picture
-                container.mux(packet)
-        for start in range(0, 16000, 1024):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            frame.rate, frame.pts = 16000, start
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode())
 
 
 def test_to_mp4(tmp_path, write_video):
