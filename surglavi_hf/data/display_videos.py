@@ -72,7 +72,8 @@ def show_frames(build: "FrameStoreBuild") -> RenderableType:
     parts = [
         Text(
             f"{len(build.written):,} frame stores written with {sum(build.written.values()):,} frames, "
-            f"{len(build.skipped):,} up to date, {len(build.failed):,} failed"
+            + (f"{len(build.upgraded):,} upgraded, " if build.upgraded else "")
+            + f"{len(build.skipped):,} up to date, {len(build.failed):,} failed"
         )
     ]
     if build.failed:

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..interrupts import interrupts_for_us_alone
 from .container import read_header
-from .frame_store import FrameStoreOptions, is_up_to_date, write_frame_store
+from .frame_store import FrameStoreOptions, is_up_to_date, upgrade_frame_store, write_frame_store
 from .library import VideoLibrary
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,14 @@ class FrameStoreBuild:
         written: Frames, by video.
         skipped: Names of videos whose frame store was up to date.
         failed: Reasons, by video.
+        upgraded: Names of videos whose frame store was written anew without decoding: one of an older version, or one
+            that had another name.
     """
 
     written: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    upgraded: list[str] = field(default_factory=list)
 
 
 def build_frame_stores(
@@ -49,7 +52,8 @@ def build_frame_stores(
     names: Sequence[str] | None = None,
 ) -> FrameStoreBuild:
     """
-    Writes the frame store of each video of a library that has none, or one made otherwise or from another file. Shows
+    Writes the frame store of each video of a library that has none, or one made otherwise or from another file; one of
+    an older version, or that was renamed with its video, is upgraded without decoding the video where it can be. Shows
     a progress bar. What was written stays when it is stopped; a video that fails is reported, the others go on.
 
     Args:
@@ -102,7 +106,9 @@ def _build(
                     for future in done:
                         num_frames, reason = future.result()
                         name = running.pop(future)
-                        if reason is None:
+                        if reason is None and num_frames is None:
+                            build.upgraded.append(name)
+                        elif reason is None:
                             build.written[name] = num_frames
                         else:
                             _fail(build, name, reason)
@@ -161,8 +167,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _build_one(library: VideoLibrary, name: str, options: FrameStoreOptions) -> tuple[int, str | None]:
-    """Returns the number of frames, and why there are none."""
+def _build_one(library: VideoLibrary, name: str, options: FrameStoreOptions) -> tuple[int | None, str | None]:
+    """Returns the number of frames, `None` where the store that is there could be upgraded, and why there are none."""
     done, expected, begun = _counters
     source = library.video_path(name)
 
@@ -174,6 +180,8 @@ def _build_one(library: VideoLibrary, name: str, options: FrameStoreOptions) -> 
 
     try:
         add(begun, 1)
+        if upgrade_frame_store(source, library.frames_path(name), options):
+            return None, None
         add(expected, (read_header(str(source)).duration or 0.0) * options.fps)
         return write_frame_store(source, library.frames_path(name), options, partial(add, done)), None
     except Exception as error:  # whatever it is, the others go on

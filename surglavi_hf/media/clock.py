@@ -33,7 +33,7 @@ class Clock:
         self.leaps = any(flag.value & container.format.flags and flag.name == "ts_discont" for flag in Flags)
         self._index, self._tick, self._origin = stream.index, float(stream.time_base), stream.start_time or 0
         self._is_video = stream.type == "video"
-        self._is_listed = is_listed(container)
+        self._is_listed = is_listed(container.format.name)
         self._is_fixed = self._is_listed and (not self._is_video or stream.frames > 0)  # a table of all frames ascends
         rate = stream.average_rate if self._is_video else None
         self._length = self._ticks(1 / rate) if rate else 0
@@ -114,9 +114,9 @@ class Clock:
         )
 
 
-def is_listed(container: InputContainer) -> bool:
-    """Whether the format has a table of frames, or of key frames, and so one clock for the whole file."""
-    return not {"mp4", "matroska", "avi"}.isdisjoint(container.format.name.split(","))
+def is_listed(format_name: str) -> bool:
+    """Whether a format has a table of frames, or of key frames, and so one clock for the whole file."""
+    return not {"mp4", "matroska", "avi"}.isdisjoint(format_name.split(","))
 
 
 def packet_pts(packet: av.Packet) -> int | None:

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def read_frames(library: VideoLibrary, name: str, timestamps: Sequence[float]) -> torch.Tensor:
     """
     Returns the last frames at or before `timestamps`: of those in the frame store, which are smaller and fewer, where
-    there is one made of the video as it is; of all frames of the video otherwise.
+    there is one made of the video as it is, wherever both were copied; of all frames of the video otherwise.
 
     Args:
         library: Where the video is.
@@ -30,20 +30,22 @@ def read_frames(library: VideoLibrary, name: str, timestamps: Sequence[float]) -
         FileNotFoundError: neither the video nor its frame store is there.
         ValueError: `name` cannot be a file name, or the timestamps are none.
         PastEndError: a timestamp is over 1 s past the end.
-        VideoDecodeError: what is there cannot be decoded.
+        VideoDecodeError: what is there cannot be decoded, is damaged, or is the frame store of another name.
     """
     video, frames = library.video_path(name), library.frames_path(name)
     if not frames.is_file():
         return decode_frames(video, timestamps)
-    from .frame_store import open_frame_store  # heavy, and not needed before
+    from .frame_store import OLD_VERSION, open_frame_store  # heavy, and not needed before
 
     store = open_frame_store(frames)
     if video.is_file() and not store.made_from(video):
-        _warn_once(str(frames))
+        _warn_once(f"frame store {frames} was made of another video; not using it until `surglavi frames` renews it")
         return decode_frames(video, timestamps)
+    if store.version == OLD_VERSION:
+        _warn_once(f"frame store {frames} is an old one, whose damage goes unseen; `surglavi frames` upgrades it")
     return store.decode(check_timestamps(frames, timestamps))
 
 
 @cache
-def _warn_once(store: str) -> None:
-    logger.warning("frame store %s was made of another video; not using it until `surglavi frames` renews it", store)
+def _warn_once(message: str) -> None:
+    logger.warning(message)

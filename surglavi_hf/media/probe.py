@@ -78,7 +78,7 @@ def _read_to_the_end(path: Path) -> tuple[float, float, bool, int]:
                     last_start = max(last_start, begin)
         except av.error.FFmpegError:
             whole = False
-        num_joined = 0 if is_listed(container) else len(read_timetable(str(path)).breaks)
+        num_joined = 0 if is_listed(container.format.name) else len(read_timetable(str(path)).breaks)
         # A packet is called corrupt where the counters of two recordings do not meet.
         whole = whole and num_corrupt <= num_joined
         # Other containers index their key frames alone.

@@ -61,7 +61,7 @@ class PyAVDecoder:
             context = self._stream.codec_context
             context.thread_type, context.thread_count = "AUTO", decoding_threads()
         self._untimed = self._container.format.name == "avi"  # which says when packets are decoded, not when shown
-        self._table = None if is_listed(self._container) else read_timetable(self.path)
+        self._table = None if is_listed(self._container.format.name) else read_timetable(self.path)
         self._checked = False  # that the index ascends
         self._delay = 0  # by how much a frame is shown after its dts, at most, in ticks
         self._read_from(None, 0)

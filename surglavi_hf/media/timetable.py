@@ -132,7 +132,7 @@ def stamped_packets(path: str, container: InputContainer, streams: list[Stream])
     """
     video = streams[0]
     clocks = {stream.index: Clock(path, container, stream) for stream in streams}
-    table = None if is_listed(container) else read_timetable(path)
+    table = None if is_listed(container.format.name) else read_timetable(path)
     number = 0
     for packet in container.demux(*streams):
         if packet.stream.index == video.index and packet.size and table:

@@ -11,6 +11,8 @@ import pytest
 from surglavi_hf.media import FrameStoreOptions, VideoLibrary, build_frame_stores
 from surglavi_hf.media.frame_store import FrameStore
 
+from .test_frame_store import as_version_1
+
 TIMES = [index / 10 for index in range(30)]
 
 
@@ -30,11 +32,23 @@ def test_all_videos_of_a_library(library, capsys):
     assert first.written == {"a": 13, "b": 13, "-c": 13} and first.skipped == []
     assert list(first.failed) == ["broken"] and "broken.mp4 cannot be opened" in first.failed["broken"]
     assert "39.0/39.0 [" in capsys.readouterr().err.split("\r")[-1]
-    os.utime(library.video_path("a"), (1, 1))
+    with library.video_path("a").open("ab") as file:
+        file.write(b"\0\0\0\x08free")  # a box of nothing
     again = build_frame_stores(library, num_workers=1)
     assert list(again.written) == ["a"] and again.skipped == ["-c", "b"]
     assert list(build_frame_stores(library, FrameStoreOptions(fps=1), 2).written.values()) == [4, 4, 4]
     assert sorted(os.listdir(library.root / "frames")) == ["-c.arrow", "a.arrow", "b.arrow"]
+
+
+def test_old_and_renamed_stores_are_upgraded(library):
+    build_frame_stores(library, num_workers=1, names=["a", "b"])
+    as_version_1(library.frames_path("a"), library.video_path("a"))
+    (library.root / "videos" / "b").rename(library.root / "videos" / "c")
+    (library.root / "videos" / "c" / "b.mp4").rename(library.video_path("c"))
+    library.frames_path("b").rename(library.frames_path("c"))
+    again = build_frame_stores(library, num_workers=1, names=["a", "c"])
+    assert (again.written, again.skipped, again.failed, again.upgraded) == ({}, [], {}, ["a", "c"])
+    assert build_frame_stores(library, num_workers=1, names=["a", "c"]).skipped == ["a", "c"]
 
 
 def test_arguments(library):

@@ -2,14 +2,22 @@
 import json
 import os
 import pickle
+import struct
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import xxhash
 
-from surglavi_hf.media import FrameStoreOptions, PastEndError, VideoDecodeError, decode_frames
-from surglavi_hf.media.frame_store import FrameStore, is_up_to_date, open_frame_store, write_frame_store
+from surglavi_hf.media import FrameStoreOptions, PastEndError, VideoDecodeError, decode_frames, frame_store
+from surglavi_hf.media.frame_store import (
+    FrameStore,
+    is_up_to_date,
+    open_frame_store,
+    upgrade_frame_store,
+    write_frame_store,
+)
 
 from ..conftest import shown
 
@@ -26,7 +34,8 @@ def test_rows(tmp_path, video):
     assert write_frame_store(video, tmp_path / "frames" / "v.arrow", FrameStoreOptions(fps=4)) == 13
     with pa.memory_map(str(tmp_path / "frames" / "v.arrow")) as file:
         table = pa.ipc.open_file(file).read_all()
-    assert table.column_names == ["timestamp", "image"]
+    assert table.column_names == ["timestamp", "image", "digest"]
+    assert table["digest"].to_pylist() == [xxhash.xxh3_64_intdigest(image) for image in table["image"].to_pylist()]
     expected = [0.0, 0.2, 0.5, 0.7, 1.0, 1.2, 1.5, 1.7, 2.0, 2.2, 2.5, 2.7, 2.9]
     assert table["timestamp"].to_pylist() == expected
     assert all(image.startswith(b"\xff\xd8\xff") for image in table["image"].to_pylist())
@@ -37,10 +46,9 @@ def test_metadata(tmp_path, video):
     write_frame_store(video, tmp_path / "v.arrow", FrameStoreOptions(quality=80))
     metadata = FrameStore(tmp_path / "v.arrow").metadata
     assert metadata.pop("duration") == pytest.approx(2.9, abs=0.2)
-    status = video.stat()
     assert metadata == {
-        **{"version": 1, "fps": 4.0, "short_side": 256, "quality": 80},
-        "source": {"size": status.st_size, "mtime_ns": status.st_mtime_ns},
+        **{"version": 2, "fps": 4.0, "short_side": 256, "quality": 80, "name": "v"},
+        "source": {"size": video.stat().st_size, "digest": xxhash.xxh3_128_hexdigest(3 * video.read_bytes())},
     }
 
 
@@ -90,8 +98,14 @@ def test_up_to_date(tmp_path, video):
     assert is_up_to_date(store, video, options) and FrameStore(store).made_from(video)
     for changed in (FrameStoreOptions(fps=5), FrameStoreOptions(short_side=128), FrameStoreOptions(quality=91)):
         assert not is_up_to_date(store, video, changed)
-    os.utime(video, ns=(0, video.stat().st_mtime_ns + 1))
-    assert not is_up_to_date(store, video, options) and not FrameStore(store).made_from(video)
+    os.utime(video, (1, 1))  # as copies have it
+    assert is_up_to_date(store, video, options) and FrameStore(store).made_from(video)
+    for place in (0, video.stat().st_size // 2, -1):
+        content = bytearray(video.read_bytes())
+        content[place] ^= 1
+        (tmp_path / "other.mp4").write_bytes(content)
+        assert not is_up_to_date(store, tmp_path / "other.mp4", options)
+        assert not FrameStore(store).made_from(tmp_path / "other.mp4")
 
 
 def test_nothing_is_left_of_a_video_that_fails(tmp_path, write_video):
@@ -143,10 +157,52 @@ def test_damaged_stores(tmp_path, video, kind):
     store = tmp_path / "v.arrow"
     write_frame_store(video, store, FrameStoreOptions())
     store.write_bytes(damaged(kind, store.read_bytes()))
-    with pytest.raises(VideoDecodeError, match=r"frame store .*v\.arrow cannot be read .*surglavi frames") as caught:
+    with pytest.raises(VideoDecodeError, match=r"v\.arrow cannot be read .*move it .*surglavi frames") as caught:
         FrameStore(store).decode(np.array([0.0]))
     assert "\n" not in str(caught.value)
     assert is_up_to_date(store, video, FrameStoreOptions()) == (kind == "no JPEG")
+
+
+def test_no_flipped_bit_gives_other_frames(tmp_path, video):
+    """Anywhere in the file: an error in one line that names it, or the same frames."""
+    store = tmp_path / "v.arrow"
+    write_frame_store(video, store, FrameStoreOptions(fps=2))
+    opened, content, rng = FrameStore(store), store.read_bytes(), np.random.default_rng(0)
+    times, end = opened.timestamps.copy(), opened.end
+    expected = opened.decode(times)
+    footer = int.from_bytes(content[-10:-6], "little") + 10
+    seen = 0
+    for number in range(1000):
+        broken = bytearray(content)
+        first, last = ((0, len(content)), (0, 2000), (len(content) - footer, len(content)))[max(0, number % 4 - 1)]
+        broken[rng.integers(first, last)] ^= 1 << rng.integers(8)
+        store.write_bytes(broken)
+        try:
+            found = FrameStore(store)
+            frames = found.decode(times)
+            assert torch.equal(frames, expected) and found.end == end and found.metadata == opened.metadata
+            assert np.array_equal(found.timestamps, times)
+        except VideoDecodeError as error:
+            assert str(store) in str(error) and "\n" not in str(error)
+            seen += 1
+    assert seen > 600
+
+
+def test_a_flipped_image_is_seen_while_the_store_is_open(tmp_path, video):
+    """Frames beside it are read."""
+    store = tmp_path / "v.arrow"
+    write_frame_store(video, store, FrameStoreOptions(fps=2))
+    opened = FrameStore(store)
+    image = opened._image(2).to_pybytes()
+    place = store.read_bytes().index(image) + len(image) // 2
+    with store.open("r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 4]))
+    assert shown(opened.decode(opened.timestamps[[0, 1, 3]])) == [0, 5, 15]
+    with pytest.raises(VideoDecodeError, match=r"v\.arrow .*its frame at 1\.000 s is not as it was written"):
+        opened.decode(opened.timestamps)
 
 
 def test_damage_never_ends_the_process(tmp_path, video):
@@ -175,6 +231,115 @@ def test_stores_stay_open_while_they_are_the_same(tmp_path, video):
     write_frame_store(video, store, FrameStoreOptions(fps=1))
     assert open_frame_store(store) is not first
     assert len(open_frame_store(store).timestamps) == 4
+
+
+def as_version_1(store, video):
+    """Makes a frame store what the first version wrote, with the clock of its video."""
+    metadata = {name: value for name, value in FrameStore(store).metadata.items() if name != "name"}
+    metadata |= {"version": 1, "source": {"size": video.stat().st_size, "mtime_ns": 1}}
+    schema = pa.schema({"timestamp": pa.float64(), "image": pa.binary()})
+    schema = schema.with_metadata({"surglavi_frame_store": json.dumps(metadata)})
+    with pa.ipc.open_file(store.read_bytes()) as reader, pa.ipc.new_file(store, schema) as writer:
+        for index in range(reader.num_record_batches):
+            batch, more = reader.get_batch_with_custom_metadata(index)
+            columns = [batch["timestamp"], batch["image"]]
+            end = {"end": more["end"]} if more and "end" in more else None
+            writer.write_batch(pa.record_batch(columns, schema=schema), end)
+
+
+def rows(store):
+    with pa.ipc.open_file(store.read_bytes()) as reader:
+        return reader.read_all().select(["timestamp", "image"]).to_pydict()
+
+
+def test_an_old_store_is_read_and_upgraded_without_decoding(tmp_path, write_video):
+    video, store = write_video(tmp_path / "v.mp4", [index / 10 for index in range(31)]), tmp_path / "v.arrow"
+    options = FrameStoreOptions(fps=100)
+    write_frame_store(video, store, options)
+    new = store.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame_store, "_ROWS_PER_BATCH", 8)
+        write_frame_store(video, store, options)
+    as_version_1(store, video)
+    old = FrameStore(store)
+    assert old.version == 1 and old.made_from(video) and not is_up_to_date(store, video, options)
+    assert shown(old.decode(np.array([0.05, 2.95]))) == [0, 29]
+    before = rows(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame_store.PyAVDecoder, "read", None)
+        assert upgrade_frame_store(video, store, options) == 31
+    assert is_up_to_date(store, video, options) and rows(store) == before
+    upgraded = FrameStore(store)
+    assert upgraded.end == old.end and shown(upgraded.decode(np.array([0.05, 2.95]))) == [0, 29]
+    store.write_bytes(new)
+    assert rows(store) == before and upgraded.metadata == FrameStore(store).metadata
+
+
+@pytest.mark.parametrize("why", ["another size", "other options", "shorter", "mirrored", "joined", "damaged", "gone"])
+def test_an_old_store_that_may_be_wrong_is_not_upgraded(tmp_path, write_numbered, why):
+    video, store = tmp_path / "v.mp4", tmp_path / "v.arrow"
+    write_numbered(tmp_path / "w.ts" if why == "joined" else video, 0, 75 if why == "shorter" else 50)
+    if why == "joined":
+        video.write_bytes((tmp_path / "w.ts").read_bytes())
+    if why == "mirrored":
+        content = bytearray(video.read_bytes())
+        place = content.index(b"tkhd") + 44
+        content[place : place + 4] = struct.pack(">i", -65536)
+        video.write_bytes(content)
+    write_frame_store(video, store, FrameStoreOptions())
+    as_version_1(store, video)
+    options = FrameStoreOptions(quality=80) if why == "other options" else FrameStoreOptions()
+    if why == "another size":
+        video.write_bytes(video.read_bytes() + b"\0")
+    if why == "shorter":
+        write_numbered(tmp_path / "longer.mp4", 0, 200)
+        size = (tmp_path / "longer.mp4").stat().st_size
+        video.write_bytes((tmp_path / "longer.mp4").read_bytes())
+        set_size(store, size)
+    if why == "damaged":
+        store.write_bytes(store.read_bytes()[:-20])
+    if why == "gone":
+        store.unlink()
+    before = store.read_bytes() if store.exists() else None
+    assert upgrade_frame_store(video, store, options) == 0
+    assert (store.read_bytes() if store.exists() else None) == before
+    if why in ("another size", "mirrored", "joined"):
+        assert not FrameStore(store).made_from(video)
+
+
+def set_size(store, size):
+    """Has an old store say that its video has another size."""
+    with pa.ipc.open_file(store.read_bytes()) as reader:
+        metadata = json.loads(reader.schema.metadata[b"surglavi_frame_store"])
+        metadata["source"]["size"] = size
+        schema = reader.schema.with_metadata({"surglavi_frame_store": json.dumps(metadata)})
+        batches = [reader.get_batch_with_custom_metadata(index) for index in range(reader.num_record_batches)]
+    with pa.ipc.new_file(store, schema) as writer:
+        for batch, more in batches:
+            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema), more)
+
+
+def test_a_renamed_store_is_refused_and_follows_its_video(tmp_path, video):
+    write_frame_store(video, tmp_path / "v.arrow", FrameStoreOptions())
+    before = rows(tmp_path / "v.arrow")
+    other = (tmp_path / "v.arrow").rename(tmp_path / "w.arrow")
+    with pytest.raises(VideoDecodeError, match=r"w\.arrow is that of the video 'v'; .*`surglavi frames`") as caught:
+        FrameStore(other)
+    assert "\n" not in str(caught.value) and not is_up_to_date(other, video, FrameStoreOptions())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame_store.PyAVDecoder, "read", None)
+        assert upgrade_frame_store(video, other, FrameStoreOptions()) == 13
+    assert is_up_to_date(other, video, FrameStoreOptions()) and rows(other) == before
+    content = bytearray(video.read_bytes())
+    content[-1] ^= 1
+    video.write_bytes(content)
+    other.rename(tmp_path / "x.arrow")
+    assert upgrade_frame_store(video, tmp_path / "x.arrow", FrameStoreOptions()) == 0
+
+
+def test_names_with_dots(tmp_path, video):
+    write_frame_store(video, tmp_path / "a.b.arrow", FrameStoreOptions())
+    assert FrameStore(tmp_path / "a.b.arrow").metadata["name"] == "a.b"
 
 
 @pytest.mark.parametrize("option", [{"fps": 0}, {"fps": float("nan")}, {"short_side": 0}, {"quality": 101}])

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from surglavi_hf.files import unfinished_path
 from surglavi_hf.media import VideoLibrary
+from surglavi_hf.media.library import content_identity
 
 
 def test_video_path(tmp_path):
@@ -60,7 +63,7 @@ def test_a_frame_store_counts_as_the_video(tmp_path):
         library.frames_path(name).touch()
     library.video_path("b").parent.mkdir(parents=True)
     library.video_path("b").touch()
-    library.unfinished_path(library.frames_path("killed")).touch()
+    unfinished_path(library.frames_path("killed")).touch()
     assert library.downloaded_names() == ["b"]
     assert library.stored_names() == ["b", "stored"]
     assert library.video_names() == ["b", "stored"]
@@ -116,3 +119,22 @@ def test_transcriptions_changed_at(tmp_path):
     before = library.transcriptions_changed_at()
     (tmp_path / "transcriptions" / "v.json").touch()
     assert library.transcriptions_changed_at() > before > 0
+
+
+def test_content_identity(tmp_path):
+    """Its size, and what is at its head, middle and tail; wherever it lies and whenever it was written."""
+    rng = np.random.default_rng(0)
+    content = bytearray(rng.bytes(5 << 20))
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_bytes(content)
+    os.utime(paths[1], (1, 1))
+    identity = content_identity(paths[0])
+    assert content_identity(paths[1]) == identity and identity["size"] == 5 << 20 and len(identity["digest"]) == 32
+    for place in (0, (1 << 20) - 1, 2 << 20, (3 << 20) - 1, 4 << 20, (5 << 20) - 1):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        (tmp_path / "c").write_bytes(changed)
+        assert content_identity(tmp_path / "c") != identity, place
+    (tmp_path / "c").write_bytes(b"")
+    assert content_identity(tmp_path / "c")["size"] == 0
