@@ -21,6 +21,7 @@ from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TISSUES
 from .evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot_clips
 from .evaluation.pictures import draw_predictions
 from .files import write_text
+from .interrupts import interrupts_for_us_alone
 from .media import FrameStoreOptions, VideoLibrary, build_frame_stores
 from .training import TrainingConfig, train
 
@@ -78,7 +79,14 @@ def run_demo(output: str | Path, seed: int = 0) -> dict:
     )
     # A new process: nothing but the saved folder links the evaluation to the training.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        reports = pool.submit(evaluate_model, str(model_dir), str(data_dir), str(output)).result()
+        with interrupts_for_us_alone():
+            evaluation = pool.submit(evaluate_model, str(model_dir), str(data_dir), str(output))
+        try:
+            reports = evaluation.result()
+        except BaseException:
+            for process in multiprocessing.active_children():  # which the pool would wait for
+                process.terminate()
+            raise
     summary = summarize(reports)
     summary["seed"] = seed
     summary["seconds"] = round(time.perf_counter() - started, 1)

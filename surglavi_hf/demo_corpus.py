@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from .data import DATABASE_NAME, Level, split_position
 from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, PAUSE_S, SIZE, TASK_S, TISSUES, Task, write_video
+from .interrupts import interrupts_for_us_alone
 from .media import VideoLibrary
 
 TEST_FRACTION = 0.2
@@ -134,10 +135,11 @@ def write_corpus(
         videos.append((f"procedure-{number + 1:03d}", draw_youtube_id(rng, test), plan_video(rng, test)))
     # Spawned, since forking a process that has started threads (torch's, say) may hang.
     with ProcessPoolExecutor(min(8, os.cpu_count() or 1), mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(write_video, library.video_path(name), tasks, [seed, number])
-            for number, (name, _, tasks) in enumerate(videos)
-        ]
+        with interrupts_for_us_alone():  # the processes start here
+            jobs = [
+                pool.submit(write_video, library.video_path(name), tasks, [seed, number])
+                for number, (name, _, tasks) in enumerate(videos)
+            ]
         try:
             durations = [job.result() for job in tqdm(jobs, desc="draw videos", unit="video")]
         except BaseException:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..media.identity import video_identity
+
 TRAINING_NAME = "training.json"
 # What training records there beside the settings of a run.
 RECORDED = ("trained_on", "trained_on_unknown")
@@ -18,13 +20,12 @@ _KEY = re.compile(r"[0-9a-f]{16}")
 
 def video_keys(videos: Iterable[tuple[str | None, str]]) -> set[str]:
     """
-    Returns a key of each video, of 16 hexadecimal digits: the start of the SHA-256 of its YouTube id, or of its name
-    where it has none.
+    Returns a key of each video, of 16 hexadecimal digits: the start of the SHA-256 of its [`video_identity`].
 
     Args:
         videos: YouTube id and name of each; one may come several times.
     """
-    identities = {(youtube_id or "").strip() or name for youtube_id, name in videos}
+    identities = {video_identity(youtube_id, None, name) for youtube_id, name in videos}
     return {hashlib.sha256(identity.encode()).hexdigest()[:16] for identity in identities}
 
 

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ..data import VideoDecodeError
 from ..files import printable
+from ..interrupts import interrupts_for_us_alone
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,11 @@ def embed_clips(
         raise ValueError("no clips to embed: the dataset is empty; choose another split or level")
     clips = dataset.select_columns("clip")
     loader = DataLoader(clips, batch_size, collate_fn=_Reader(processor), num_workers=num_workers)
+    with interrupts_for_us_alone():
+        batches = iter(loader)
     embeds, unreadable = [], {}
     with evaluating(model):
-        for batch, (pixel_values, reasons) in enumerate(tqdm(loader, desc="embed clips", unit="batch")):
+        for batch, (pixel_values, reasons) in enumerate(tqdm(batches, "embed clips", len(loader), unit="batch")):
             if strict and reasons:
                 raise VideoDecodeError(f"a clip cannot be read: {next(iter(reasons.values()))}")
             unreadable |= {batch * batch_size + place: reason for place, reason in reasons.items()}

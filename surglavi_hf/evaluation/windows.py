@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ..interrupts import interrupts_for_us_alone
 from .encoders import VideoEncoder
 from .frame_source import FrameSource
 
@@ -88,7 +89,8 @@ def embed_windows(
     needed, places = np.unique(windows, return_inverse=True)
     places = torch.from_numpy(places.reshape(windows.shape))  # into `needed`
     reader = _Reader(encoder, frames, needed)
-    loader = iter(DataLoader(reader, _FRAMES_A_READ, collate_fn=_as_it_is, num_workers=num_workers))
+    with interrupts_for_us_alone():
+        loader = iter(DataLoader(reader, _FRAMES_A_READ, collate_fn=_as_it_is, num_workers=num_workers))
     held, first = torch.empty(0), 0  # frames of `needed` from the first on
     for start in range(0, len(places), batch_size):
         batch = places[start : start + batch_size]
