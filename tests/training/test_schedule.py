@@ -18,5 +18,7 @@ def test_as_transformers_has_it(max_steps, warmup):
         scheduler.step()
 
 
-def test_beyond_the_end_it_stays_at_the_floor():
-    assert learning_rate_at(30, 20, 3, 0.2, 0.01) == pytest.approx(0.01)
+@pytest.mark.parametrize("max_steps, warmup", [(20, 3), (1, 0), (8, 7)])
+def test_at_the_end_and_beyond_it_is_the_floor(max_steps, warmup):
+    for step in (max_steps, max_steps + 10):
+        assert learning_rate_at(step, max_steps, warmup, 0.2, 0.01) == pytest.approx(0.01)
