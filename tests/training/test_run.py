@@ -115,6 +115,64 @@ def test_one_clip_has_no_negative(stored_corpus, tmp_path):
         TrainingRun(TrainingConfig(str(stored_corpus), str(tmp_path), per_device_train_batch_size=1))
 
 
+@pytest.fixture
+def ready(stored_corpus, dropout_model, tmp_path):
+    """Makes a run ready that learns from its first step on."""
+
+    def make(**settings) -> TrainingRun:
+        settings = {"per_device_train_batch_size": 4, "warmup_ratio": 0.0, "level": "phase", **settings}
+        settings = {"model_name_or_path": str(dropout_model), "max_steps": 9, **settings}
+        return TrainingRun(TrainingConfig(str(stored_corpus), str(tmp_path), **settings))
+
+    return make
+
+
+def weights(run: TrainingRun) -> list[torch.Tensor]:
+    return [value.detach().clone() for value in run.model.parameters()]
+
+
+def assert_skipped(run: TrainingRun, reason: str) -> None:
+    """A step that changes nothing and says why; and that leaves nothing behind for the next."""
+    before = weights(run)
+    metrics = run.update(run.fetch())
+    assert metrics["skipped"] == reason and len(metrics["skipped_captions"]) == 4
+    assert all(torch.equal(one, two) for one, two in zip(before, weights(run), strict=True))
+    assert run.step == 1 and not run.optimizer.optimizer.state
+
+
+def assert_learns(run: TrainingRun) -> None:
+    before = weights(run)
+    metrics = run.update(run.fetch())
+    assert "skipped" not in metrics and math.isfinite(metrics["grad_norm"])
+    assert not all(torch.equal(one, two) for one, two in zip(before, weights(run), strict=True))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_is_not_applied(ready, wrong):
+    """Though the loss is."""
+    run = ready()
+    hook = run.model.model.vision_proj.weight.register_hook(lambda gradient: gradient * wrong)
+    assert_skipped(run, "the gradient is not finite")
+    hook.remove()
+    assert_learns(run)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_not_applied(ready, wrong):
+    """Though its gradient is."""
+    run = ready()
+    loss_function = run.loss_function
+
+    def off(*arguments):
+        output = loss_function(*arguments)
+        return output._replace(loss=output.loss + wrong)
+
+    run.loss_function = off
+    assert_skipped(run, "the loss is not finite")
+    run.loss_function = loss_function
+    assert_learns(run)
+
+
 def test_the_temperature_stays_within_its_bounds(stored_corpus, tmp_path):
     model, processor = new_tiny_model(["The surgeon clips the cystic duct."])
     with torch.no_grad():
