@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 from .container import open_video
 from .errors import VideoDecodeError
@@ -42,7 +42,8 @@ def orientation(frame: av.VideoFrame) -> Orientation:
         ValueError: PyAV does not know all that comes with the frame, and so not the matrix.
     """
     try:
-        side_data = frame.side_data.get(Type.DISPLAYMATRIX)
+        # Not `frame.side_data`: it and its frame keep each other alive until garbage is collected.
+        side_data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)
     except ValueError as error:  # EXIF in JPEG, for example
         raise ValueError(
             f"PyAV {av.__version__} cannot tell how its frames are turned or mirrored: they come with data unknown to "
@@ -72,7 +73,8 @@ def first_orientation(path: str) -> Orientation:
 
 def to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = None) -> np.ndarray:
     """Returns the picture upright, `uint8` of shape `(height, width, 3)`; the size is that before it is turned."""
-    image = frame.to_ndarray(format="rgb24", width=width, height=height)
+    # Threads of a frame that is freed after a fork, in the child, are waited for without end.
+    image = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
     is_transposed, is_upside_down, is_reversed = orientation(frame)
     if is_transposed:
         image = image.transpose(1, 0, 2)
@@ -85,4 +87,4 @@ def resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return image
     height, width = shape[:2]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    return frame.to_ndarray(width=width, height=height)
+    return frame.to_ndarray(width=width, height=height, threads=1)

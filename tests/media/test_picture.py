@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import gc
+import os
 import struct
 from fractions import Fraction
 from io import BytesIO
@@ -12,6 +14,7 @@ from PIL import Image
 from surglavi_hf.media import FrameStoreOptions, VideoDecodeError, decode_frames
 from surglavi_hf.media.frame_store import FrameStore, write_frame_store
 from surglavi_hf.media.picture import Orientation, orientation, resized
+from surglavi_hf.media.pyav_decoder import PyAVDecoder
 from surglavi_hf.media.remux import to_mp4
 
 from .conftest import add_sound
@@ -160,3 +163,21 @@ def test_resized():
     assert resized(image, image.shape) is image
     assert resized(np.full((8, 8, 3), 99, np.uint8), (4, 6, 3)).shape == (4, 6, 3)
     assert resized(STORED[:, ::-1], (32, 48, 3)).shape == (32, 48, 3)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux lists them")
+def test_no_frame_and_no_thread_outlives_its_picture(write_turned):
+    """Frames in cycles fill the memory, and freed in a forked process they wait for threads that it has not."""
+    path = write_turned((1, 0, 0, 1))
+    gc.collect()
+    gc.disable()
+    try:
+        threads = len(os.listdir("/proc/self/task"))
+        decoder = PyAVDecoder(str(path))
+        decoder.decode(np.arange(5) / 5)
+        decoder.close()
+        del decoder
+        assert not [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+        assert len(os.listdir("/proc/self/task")) == threads
+    finally:
+        gc.enable()
