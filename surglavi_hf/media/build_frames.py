@@ -4,6 +4,7 @@
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -18,12 +20,18 @@ from tqdm.auto import tqdm
 
 from ..interrupts import interrupts_for_us_alone
 from .container import read_header
+from .errors import GET_ANOTHER
 from .frame_store import FrameStoreOptions, is_up_to_date, upgrade_frame_store, write_frame_store
 from .library import VideoLibrary
 
 logger = logging.getLogger(__name__)
 
 _REFRESH_S = 0.2
+_CRASHES = {
+    getattr(signal, name)
+    for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS")
+    if hasattr(signal, name)
+}
 
 
 @dataclass
@@ -64,6 +72,7 @@ def build_frame_stores(
 
     Raises:
         BlockingIOError: another process does this already.
+        RuntimeError: processes cannot start.
         ValueError: `num_workers` is below 1.
     """
     options = options or FrameStoreOptions()
@@ -90,7 +99,6 @@ def _build(
     context = multiprocessing.get_context("spawn")  # a fork would inherit PyTorch's threads
     progress = _Progress(context, len(todo))
     threads = max(1, torch.get_num_threads() // num_workers)
-    suspects: list[str] = []  # one of these ended a process: each is tried again alone
 
     def run(names: deque[str], size: int) -> list[str]:
         """Returns the videos at work when a process ended."""
@@ -104,14 +112,8 @@ def _build(
                         names.popleft()
                     done, _ = wait(running, _REFRESH_S, FIRST_COMPLETED)
                     for future in done:
-                        num_frames, reason = future.result()
-                        name = running.pop(future)
-                        if reason is None and num_frames is None:
-                            build.upgraded.append(name)
-                        elif reason is None:
-                            build.written[name] = num_frames
-                        else:
-                            _fail(build, name, reason)
+                        result = future.result()
+                        _book(build, running.pop(future), *result)
                     progress.refresh()
             except BrokenProcessPool:
                 return list(running.values())
@@ -122,10 +124,76 @@ def _build(
 
     with progress:
         while todo:
-            suspects += run(todo, num_workers)
-        for name in suspects:
-            if run(deque([name]), 1):
-                _fail(build, name, "a decoder crashed on it; delete it and download it again")
+            for name in run(todo, num_workers):  # one of these ended a process: each is tried again alone
+                _build_alone(context, library, options, name, build, progress, threads)
+
+
+def _build_alone(
+    context: Any,
+    library: VideoLibrary,
+    options: FrameStoreOptions,
+    name: str,
+    build: FrameStoreBuild,
+    progress: "_Progress",
+    threads: int,
+) -> None:
+    """
+    Writes the frame store of a video in a process of its own, whose end says what befell it.
+
+    Raises:
+        RuntimeError: no process ever began with its work.
+    """
+    receiver, sender = context.Pipe(duplex=False)
+    worker = (progress.counters, progress.stopped, threads)
+    process = context.Process(target=_send_one, args=(sender, worker, library, name, options))
+    with interrupts_for_us_alone():
+        process.start()
+    sender.close()
+    try:
+        while not receiver.poll(_REFRESH_S):
+            progress.refresh()
+        result = receiver.recv()
+    except (EOFError, BrokenPipeError):  # it ended
+        result = None
+    except BaseException:
+        progress.stopped.set()
+        raise
+    finally:
+        process.join()
+        receiver.close()
+    if result is not None:
+        _book(build, name, *result)
+    elif process.exitcode > 0 and not progress.counters[-1].value:
+        raise RuntimeError(
+            f"processes for frame stores end before they begin (status {process.exitcode}), which printed why; a "
+            'script has to call this under `if __name__ == "__main__":`, or ask for it with `surglavi frames`'
+        )
+    else:
+        _fail(build, name, _why_ended(process.exitcode))
+
+
+def _why_ended(exitcode: int) -> str:
+    """Returns what an exit code says, with advice that loses no video."""
+    if exitcode >= 0:
+        return f"its process ended with status {exitcode} and no word; run `surglavi frames` again"
+    try:
+        ended = f"its process was ended by {signal.Signals(-exitcode).name}"
+    except ValueError:
+        ended = f"its process was ended by signal {-exitcode}"
+    if -exitcode == signal.SIGKILL:
+        return f"{ended}, most likely as the memory was used up; run `surglavi frames` again with fewer --workers"
+    if -exitcode in _CRASHES:
+        return f"{ended}, as a decoder crashed on it; {GET_ANOTHER}"
+    return f"{ended}, from outside; run `surglavi frames` again"
+
+
+def _book(build: FrameStoreBuild, name: str, num_frames: int | None, reason: str | None) -> None:
+    if reason is not None:
+        _fail(build, name, reason)
+    elif num_frames is None:
+        build.upgraded.append(name)
+    else:
+        build.written[name] = num_frames
 
 
 def _fail(build: FrameStoreBuild, name: str, reason: str) -> None:
@@ -160,6 +228,11 @@ def _start_worker(counters: list, stopped: Any, num_threads: int) -> None:
     _counters, _stopped = counters, stopped
     torch.set_num_threads(num_threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _send_one(sender: Connection, worker: tuple, *job: Any) -> None:
+    _start_worker(*worker)
+    sender.send(_build_one(*job))
 
 
 def _end_with_parent() -> None:

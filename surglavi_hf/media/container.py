@@ -9,7 +9,7 @@ import torch
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .errors import VideoDecodeError
+from .errors import GET_ANOTHER, VideoDecodeError
 
 MAX_THREADS = 8
 LAST_TIME_S = 1e9  # no video is longer, and FFmpeg counts in 64 bits
@@ -60,7 +60,7 @@ def open_video(path: str) -> tuple[InputContainer, VideoStream, Fraction]:
     stream = container.streams.best("video")
     if stream is None:
         container.close()
-        raise VideoDecodeError(f"video {path} has no video stream; delete it and download it again")
+        raise VideoDecodeError(f"video {path} has no video stream; {GET_ANOTHER}")
     return container, stream, _start(path, container, stream)
 
 
@@ -69,9 +69,7 @@ def _open(path: str) -> InputContainer:
         # Named so that no path is taken for an address, nor anything in the file for one.
         return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
     except av.error.FFmpegError as error:
-        raise VideoDecodeError(
-            f"video {path} cannot be opened ({error.strerror}); delete it and download it again"
-        ) from error
+        raise VideoDecodeError(f"video {path} cannot be opened ({error.strerror}); {GET_ANOTHER}") from error
 
 
 def _start(path: str, container: InputContainer, stream: VideoStream) -> Fraction:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .decoder_cache import Decoder, DecoderCache
-from .errors import DamagedVideoError, PastEndError, VideoDecodeError
+from .errors import GET_ANOTHER, DamagedVideoError, PastEndError, VideoDecodeError
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _decode(path: str, times: np.ndarray, backend: str) -> torch.Tensor:
         raise
     except Exception as error:  # each library's own, FFmpeg's among them
         raise VideoDecodeError(
-            f"video {path} cannot be decoded by {backend} ({_first_line(error)}); delete it and download it again"
+            f"video {path} cannot be decoded by {backend} ({_first_line(error)}); {GET_ANOTHER}"
         ) from error
 
 

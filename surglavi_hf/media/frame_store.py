@@ -17,7 +17,7 @@ import xxhash
 from ..files import written_whole
 from .clock import is_listed
 from .container import read_header
-from .errors import DamagedVideoError, VideoDecodeError, check_end
+from .errors import GET_ANOTHER, DamagedVideoError, VideoDecodeError, check_end
 from .library import content_identity
 from .picture import first_orientation, resized, to_rgb
 from .pyav_decoder import PyAVDecoder
@@ -128,7 +128,7 @@ def write_frame_store(
         except DamagedVideoError:
             num_frames = _write(source, store, beside, options, report, careful=True)
         if not num_frames:
-            raise VideoDecodeError(f"video {source} has no frame that can be decoded; delete it and download it again")
+            raise VideoDecodeError(f"video {source} has no frame that can be decoded; {GET_ANOTHER}")
     return num_frames
 
 

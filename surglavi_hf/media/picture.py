@@ -8,7 +8,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
 
 from .container import open_video
-from .errors import VideoDecodeError
+from .errors import GET_ANOTHER, VideoDecodeError
 
 
 class Orientation(NamedTuple):
@@ -68,7 +68,7 @@ def first_orientation(path: str) -> Orientation:
                     return orientation(frame)
             except av.error.FFmpegError:  # a damaged frame
                 continue
-    raise VideoDecodeError(f"video {path} has no frame that can be decoded")
+    raise VideoDecodeError(f"video {path} has no frame that can be decoded; {GET_ANOTHER}")
 
 
 def to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = None) -> np.ndarray:

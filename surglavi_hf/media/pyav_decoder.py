@@ -16,7 +16,7 @@ from av.video.frame import PictureType
 
 from .clock import Clock, is_listed, packet_pts
 from .container import LAST_TIME_S, decoding_threads, open_video
-from .errors import END_TOLERANCE_S, DamagedVideoError, VideoDecodeError, check_end
+from .errors import END_TOLERANCE_S, GET_ANOTHER, DamagedVideoError, VideoDecodeError, check_end
 from .picture import resized, to_rgb
 from .timetable import read_timetable
 
@@ -122,8 +122,7 @@ class PyAVDecoder:
                 check_end(self.path, asked[-1], self._time(self._starts[-1]) + self.length(last[1]))
                 return images + self._stand_ins(last, asked[len(images) :])
         raise VideoDecodeError(
-            f"video {self.path} has no frame that can be decoded up to {asked[0]:.3f} s; "
-            "delete it and download it again"
+            f"video {self.path} has no frame that can be decoded up to {asked[0]:.3f} s; {GET_ANOTHER}"
         )
 
     def _stand_ins(self, last: tuple[float, av.VideoFrame], times: list[float]) -> list[np.ndarray]:
@@ -134,7 +133,7 @@ class PyAVDecoder:
         if times and times[-1] > end + END_TOLERANCE_S:
             raise VideoDecodeError(
                 f"video {self.path} is damaged from {end:.3f} s on, but its frame at {times[-1]:.3f} s was asked for; "
-                "download it again"
+                f"{GET_ANOTHER}"
             )
         for time in times:
             logger.warning(
@@ -143,7 +142,7 @@ class PyAVDecoder:
         return [to_rgb(frame)] * len(times)
 
     def _damaged(self, what: str) -> DamagedVideoError:
-        return DamagedVideoError(f"video {self.path} is damaged: {what} cannot be decoded; download it again")
+        return DamagedVideoError(f"video {self.path} is damaged: {what} cannot be decoded; {GET_ANOTHER}")
 
     def read(
         self, wanted: Callable[[float, float | None], bool] | None = None

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from surglavi_hf.media import FrameStoreOptions, VideoLibrary, build_frame_stores
+from surglavi_hf.media.build_frames import _why_ended
 from surglavi_hf.media.frame_store import FrameStore
 
 from .test_frame_store import as_version_1
@@ -81,10 +82,45 @@ def start(library, body):
     )
 
 
-def test_a_crash_costs_one_video(library):
-    process = start(library, "if store.name == 'b.arrow': os.abort()")
-    output, _ = process.communicate(timeout=120)
-    assert "['-c', 'a']" in output and "'b': 'a decoder crashed on it" in output
+def test_what_ends_a_process_costs_one_video(library):
+    """And is named. A video that was at work beside it is tried again."""
+    ends = "{'b.arrow': os.abort, '-c.arrow': lambda: os.kill(os.getpid(), 9)}.get(store.name, bool)()"
+    output, _ = start(library, ends).communicate(timeout=120)
+    assert "\n['a'] {" in output
+    assert "'b': 'its process was ended by SIGABRT, as a decoder crashed on it; move it away" in output
+    assert "'-c': 'its process was ended by SIGKILL, most likely as the memory was used up; run" in output
+
+
+@pytest.mark.parametrize(
+    "status, said",
+    [
+        (-signal.SIGKILL, "SIGKILL, most likely as the memory was used up; run"),
+        (-signal.SIGSEGV, "SIGSEGV, as a decoder crashed on it; move it away"),
+        (-signal.SIGBUS, "SIGBUS, as a decoder crashed on it; move it away"),
+        (-signal.SIGTERM, "SIGTERM, from outside; run"),
+        (-200, "signal 200, from outside; run"),
+        (0, "its process ended with status 0 and no word; run"),
+        (3, "its process ended with status 3 and no word; run"),
+    ],
+)
+def test_the_end_of_a_process_is_named(status, said):
+    """And nobody is told to delete what may be the last copy."""
+    assert said in _why_ended(status) and "delete" not in _why_ended(status)
+
+
+def test_processes_that_cannot_start(library):
+    """Are no fault of a video."""
+    script = library.root / "build.py"
+    script.write_text(
+        "from surglavi_hf.media import VideoLibrary, build_frame_stores\n"
+        f"build_frame_stores(VideoLibrary({str(library.root)!r}), num_workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(
+        "RuntimeError: processes for frame stores end before they begin (status 1), which printed why; a script has "
+        'to call this under `if __name__ == "__main__":`'
+    )
+    assert "decoder" not in done.stderr and not (library.root / "frames").exists()
 
 
 def living(session):
