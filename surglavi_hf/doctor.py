@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from yt_dlp.globals import supported_js_runtimes
 
-from .media import installed_backends
+from .media import backend_problems, installed_backends
 
 OLD_YT_DLP = timedelta(days=60)  # YouTube changes, and yt-dlp after it, about every month
 LITTLE_DISK = 20e9  # a hundred videos or so
@@ -74,7 +74,10 @@ def _yt_dlp() -> Finding:
 
 
 def _decoders() -> Finding:
-    return Finding("decoders", ", ".join(installed_backends()))
+    backends, problems = installed_backends(), backend_problems()
+    return Finding(
+        "decoders", ", ".join(backends) or "none", "; ".join(problems.values()) or None, needed=not backends
+    )
 
 
 def _ffmpeg() -> Finding:

@@ -24,6 +24,21 @@ def test_this_machine(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "backends, problems, expected",
+    [
+        (("pyav", "decord"), {}, Finding("decoders", "pyav, decord")),
+        (("pyav",), {"torchcodec": "no FFmpeg"}, Finding("decoders", "pyav", "no FFmpeg")),
+        ((), {"pyav": "pip install av", "decord": "x"}, Finding("decoders", "none", "pip install av; x", needed=True)),
+    ],
+)
+def test_decoders(monkeypatch, backends, problems, expected):
+    """No mark that all is well where none works, nor where one that is installed does not."""
+    monkeypatch.setattr(doctor, "installed_backends", lambda: backends)
+    monkeypatch.setattr(doctor, "backend_problems", lambda: problems)
+    assert doctor._decoders() == expected
+
+
+@pytest.mark.parametrize(
     "infos, shown, needed",
     [
         ([], "none", True),

@@ -17,6 +17,7 @@ _PARTS = {
     "FrameStoreBuild": "build_frames",
     "FrameStoreOptions": "frame_store",
     "adopt_videos": "adopt",
+    "backend_problems": "decode",
     "build_frame_stores": "build_frames",
     "decode_frames": "decode",
     "download_videos": "download",

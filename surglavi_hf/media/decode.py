@@ -3,9 +3,12 @@
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,6 +23,9 @@ Backend = Literal["auto", "pyav", "torchcodec", "decord"]
 
 # The fastest first, as benchmarks/clip_loading.py measures.
 _DECODERS = {"pyav": "PyAVDecoder", "torchcodec": "TorchcodecDecoder", "decord": "DecordDecoder"}
+_PACKAGES = {"pyav": "av", "torchcodec": "torchcodec", "decord": "decord"}
+# What loaders say on Linux and on macOS of a library that another needs.
+_NOT_FOUND = re.compile(r"([^\s:]+): cannot open shared object file|Library not loaded: (\S+)")
 _CACHE = DecoderCache(size=4)  # each holds tens of megabytes of a 1080p video
 
 
@@ -48,7 +54,7 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
 
     Raises:
         FileNotFoundError: `path` is not a file.
-        ImportError: `backend` is not installed, or does not work here.
+        ImportError: `backend` is not installed, or does not work here, or none does.
         ValueError: `timestamps` is empty, one is negative or not finite, or `backend` is none of the four.
         PastEndError: a timestamp is further past the end.
         VideoDecodeError: the file, or the frame, cannot be decoded, or the file has not one clock.
@@ -59,6 +65,8 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
         raise FileNotFoundError(f"video {path} is not there; download it to this path")
     if backend != "auto":
         return _decode(path, times, backend)
+    if not installed_backends():
+        raise ImportError(f"no decoder works here: {'; '.join(backend_problems().values())}")
     failure = None
     for name in installed_backends():
         try:
@@ -90,12 +98,50 @@ def installed_backends() -> tuple[str, ...]:
     return tuple(name for name in _DECODERS if isinstance(_decoder_class(name), type))
 
 
+def backend_problems() -> dict[str, str]:
+    """Returns the backends that do not work here, with why not and what to do: one that is needed or installed."""
+    problems = {name: _problem(name) for name in _DECODERS if name not in installed_backends()}
+    return {name: text for name, text in problems.items() if name == "pyav" or _is_installed(name)}
+
+
+def _problem(backend: str) -> str:
+    package, error = _PACKAGES[backend], _decoder_class(backend)
+    if not _is_installed(backend):
+        return f"{backend} is not installed ({_first_line(error)}): pip install {package}"
+    if backend != "pyav" and "pyav" not in installed_backends():
+        return f"{backend} is installed, but opens files with PyAV, which does not work"
+    missing = _missing_libraries(error)
+    if backend == "torchcodec" and any(name.startswith("libav") for name in missing):
+        return (
+            f"torchcodec is installed, but FFmpeg's shared libraries are not (looked for {', '.join(missing)}): "
+            "conda install -c conda-forge ffmpeg, or apt install ffmpeg"
+        )
+    reason = f"no {', '.join(missing)} on this machine" if missing else _first_line(error)
+    return (
+        f"{backend} is installed, but does not load ({reason}): install the release of {package} made for this "
+        "machine and its PyTorch"
+    )
+
+
+def _missing_libraries(error: BaseException | None) -> list[str]:
+    """Returns which shared libraries were looked for and not found, as an error or those behind it say."""
+    found: dict[str, None] = {}
+    while error:
+        found |= dict.fromkeys(Path(name).name for pair in _NOT_FOUND.findall(str(error)) for name in pair if name)
+        error = error.__cause__ or error.__context__
+    return list(found)
+
+
+def _is_installed(backend: str) -> bool:
+    return find_spec(_PACKAGES[backend]) is not None
+
+
 @cache
 def _decoder_class(backend: str) -> type | Exception:
     """Returns the class of a backend, or why there is none."""
     try:
         return getattr(import_module(f".{backend}_decoder", __package__), _DECODERS[backend])
-    except (ImportError, OSError, RuntimeError) as error:  # torchcodec and decord load libraries of FFmpeg
+    except Exception as error:  # whatever loading a library raises; torchcodec and decord load FFmpeg's
         return error
 
 
@@ -110,8 +156,7 @@ def _decode(path: str, times: np.ndarray, backend: str) -> torch.Tensor:
     decoder_class = _decoder_class(backend)
     if isinstance(decoder_class, Exception):
         raise ImportError(
-            f"backend={backend!r} does not work here ({_first_line(decoder_class)}); pip install {backend}, or leave "
-            "backend='auto'"
+            f"backend={backend!r} does not work here: {_problem(backend)}; or leave backend='auto'"
         ) from decoder_class
     try:
         try:

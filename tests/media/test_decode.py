@@ -90,9 +90,62 @@ def test_unknown_and_missing_backends(tmp_path, write_video, monkeypatch):
     video = write_video(tmp_path / "v.mp4", [0.0])
     with pytest.raises(ValueError, match="'opencv', expected one of 'auto', 'pyav', 'torchcodec', 'decord'"):
         decode_frames(video, [0.0], "opencv")
-    monkeypatch.setattr(decode, "_decoder_class", lambda name: ImportError("No module named 'torchcodec'"))
-    with pytest.raises(ImportError, match=r"No module named 'torchcodec'.*; pip install torchcodec"):
-        decode_frames(video, [0.0], "torchcodec")
+
+
+# As torchcodec 0.13 and 0.17 say it.
+NO_FFMPEG = RuntimeError(
+    "Could not load libtorchcodec. Likely causes:\n  1. FFmpeg is not properly installed in your environment.\n"
+    "OSError: libavutil.so.60: cannot open shared object file: No such file or directory\n"
+)
+NO_CUDA = OSError("Could not load this library: /usr/lib/torchcodec/libtorchcodec_image.so")
+NO_CUDA.__cause__ = OSError("libnvrtc.so.13: cannot open shared object file: No such file or directory")
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Makes loading backends fail, as if those in `there` were installed."""
+
+    def refuse(errors, there):
+        original = decode._decoder_class
+        monkeypatch.setattr(decode, "_decoder_class", lambda name: errors[name] if name in errors else original(name))
+        monkeypatch.setattr(decode, "_is_installed", lambda name: name in there)
+        decode.installed_backends.cache_clear()
+
+    yield refuse
+    decode.installed_backends.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "backend, error, there, said",
+    [
+        ("torchcodec", ModuleNotFoundError("No module named 'torchcodec'"), False, "not installed (ModuleNotFoundErr"),
+        ("torchcodec", NO_FFMPEG, True, "FFmpeg's shared libraries are not (looked for libavutil.so.60)"),
+        ("torchcodec", NO_CUDA, True, "does not load (no libnvrtc.so.13"),
+        ("decord", OSError("Library not loaded: @rpath/libavutil.56.dylib\n  Reason"), True, "(no libavutil.56.dylib"),
+        ("decord", AttributeError("no such\nthing"), True, "does not load (AttributeError: no such): install the"),
+    ],
+)
+def test_a_backend_that_does_not_load(tmp_path, write_video, refuse, backend, error, there, said):
+    """What is installed is not told to be installed; what is missing is named."""
+    video = write_video(tmp_path / "v.mp4", [0.0])
+    refuse({backend: error}, ["pyav", *([backend] if there else [])])
+    with pytest.raises(ImportError) as caught:
+        decode_frames(video, [0.0], backend)
+    message = str(caught.value)
+    assert said in message and "\n" not in message and ("pip install" in message) != there
+    assert decode.backend_problems().keys() == ({backend} if there else set())
+    assert shown(decode_frames(video, [0.0])) == [0]
+
+
+def test_no_backend_at_all(tmp_path, write_video, refuse):
+    video = write_video(tmp_path / "v.mp4", [0.0])
+    gone = ImportError("No module named 'av'")
+    refuse(dict.fromkeys(("pyav", "torchcodec", "decord"), gone), ["decord"])
+    expected = (
+        "no decoder works here: pyav is not installed (ImportError: No module named 'av'): pip install av; decord"
+    )
+    with pytest.raises(ImportError, match=re.escape(expected) + " is installed, but opens files with PyAV"):
+        decode_frames(video, [0.0])
 
 
 @pytest.mark.parametrize("name", ["v.mkv", "v.mp4"])
