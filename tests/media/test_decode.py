@@ -3,6 +3,7 @@ import importlib.util
 import json
 import pickle
 import re
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from surglavi_hf.media import PastEndError, VideoDecodeError, decode, decode_frames
 
-from ..conftest import shown
+from ..conftest import SHARED, shown
 
 # Irregular, with a gap longer than what decoding on bridges without a seek.
 TIMES = [0.0, 0.04, 0.08, 0.5, 0.52, 1.0, 2.0, 2.2, 2.25, 2.3, 12.0, 12.1, 12.2, 12.3, 20.0]
@@ -57,11 +58,26 @@ def test_missing_video(tmp_path):
         decode_frames(tmp_path / "gone.mp4", [0.0])
 
 
-@pytest.mark.parametrize("content", [b"", b"not a video at all", b"\0\0\0\x18ftypmp42" + b"\0" * 250])
-def test_broken_video(tmp_path, content):
-    (tmp_path / "broken.mp4").write_bytes(content)
+def box(name, content=b""):
+    """Returns a part of an MP4."""
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
+FTYP = box(b"ftyp", b"isom\0\0\2\0isomiso2avc1mp41")
+BROKEN = {
+    "empty": b"",
+    "text": b"not a video at all",
+    "no index": FTYP + bytes(250),
+    "no streams": FTYP + box(b"free") + box(b"mdat") + box(b"moov", box(b"mvhd", bytes(100))),
+    "a pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0" + b"\nsize 1\n",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_broken_video(tmp_path, backend, content):
+    (tmp_path / "broken.mp4").write_bytes(BROKEN[content])
     with pytest.raises(VideoDecodeError, match=r"broken\.mp4") as caught:
-        decode_frames(tmp_path / "broken.mp4", [0.0])
+        decode_frames(tmp_path / "broken.mp4", [0.0], backend)
     assert "\n" not in str(caught.value)
 
 
@@ -86,7 +102,7 @@ def test_other_backends_read_what_the_first_cannot(tmp_path, write_video, monkey
         decode_frames(video, [0.15], "pyav")
 
 
-def test_unknown_and_missing_backends(tmp_path, write_video, monkeypatch):
+def test_an_unknown_backend(tmp_path, write_video):
     video = write_video(tmp_path / "v.mp4", [0.0])
     with pytest.raises(ValueError, match="'opencv', expected one of 'auto', 'pyav', 'torchcodec', 'decord'"):
         decode_frames(video, [0.0], "opencv")
@@ -163,13 +179,13 @@ def test_a_name_that_starts_with_a_dash_or_looks_like_an_address(tmp_path, write
 
 
 @pytest.mark.parametrize(
-    "pix_fmt, codec", [("yuv420p10le", "libx265"), ("yuvj420p", "libx264"), ("yuv444p", "libx264")]
+    "pix_fmt, codec",
+    [("yuv420p10le", "libx265"), ("yuv420p10le", "libx264"), ("yuvj420p", "libx264"), ("yuv444p", "libx264")],
 )
 def test_colours(tmp_path, backend, pix_fmt, codec):
     """As PyAV's own, or refused."""
     gradient = np.stack(np.meshgrid(np.arange(64) * 4, np.arange(64) * 4, [0, 99, 200])).astype(np.uint8)[0]
     with av.open(str(tmp_path / "v.mp4"), "w") as container:
-        codec = "libx265" if pix_fmt == "yuv420p10le" else "libx264"
         stream = container.add_stream(codec, rate=5, width=64, height=64, pix_fmt=pix_fmt)
         stream.options = {"crf": "4"} | ({"x265-params": "log-level=none"} if codec == "libx265" else {})
         for shift in range(10):
@@ -214,6 +230,13 @@ STRUCTURES = {
     "MPEG-4": (".mkv", "mpeg4", {"g": "12", "bf": "2", "b": "2000000"}, ("decord",)),
     "MPEG-4 in .avi": (".avi", "mpeg4", {"g": "12", "bf": "2", "b": "2000000"}, NEITHER),
     "VP9": (".webm", "libvpx-vp9", {"g": "12", "cpu-used": "8", "b": "2000000"}, ()),
+    "VP9 in .ivf": (".ivf", "libvpx-vp9", {"g": "12", "cpu-used": "8", "b": "2000000"}, ("decord",)),
+    "AV1": (
+        ".mkv",
+        "libsvtav1",
+        {"g": "12", "preset": "12", "crf": "20"},
+        ("decord",),
+    ),
     "Flash": (".flv", "libx264", {"g": "12"}, ()),
 }
 
@@ -242,15 +265,63 @@ def test_decord_is_installed_where_it_has_a_wheel():
     assert (importlib.util.find_spec("decord") is not None) == (platform.machine() in ("x86_64", "AMD64"))
 
 
-REAL_BROKEN = ("group_7__VID12_721_and_VID13_18_b.mp4", "Mpeg4.mp4", "result.webm")
 # What a decoder cannot do, or not rightly, and refuses.
-REAL_REFUSED = {
-    "torchcodec": ("h264_10bits.mp4", "corrupted.mp4"),
+REFUSED = {
+    "torchcodec": ("h264_10bits.mp4", "corrupted.mp4", "damaged.mp4"),
     "decord": (
-        *("h264_10bits.mp4", "corrupted.mp4", "h265_video.mp4"),
+        *("h264_10bits.mp4", "corrupted.mp4", "h265_video.mp4", "damaged.mp4", "live.webm"),
         *("av1_video.mkv", "no_duration.webm", "-video-with-dash-.mp4", "fire2.mp4", "video_90.mov"),
     ),
 }
+REAL_BROKEN = ("group_7__VID12_721_and_VID13_18_b.mp4", "Mpeg4.mp4", "result.webm")
+
+
+def draw_videos(folder):
+    """Writes what real files are like: odd rates, times that are not regular, sound, several streams, damage."""
+
+    def write(name, size=(96, 64), rate=25, times=None, codec="libx264", options=None, sound=False, small=False, bf=2):
+        path = folder / name
+        with av.open(str(path), "w", options=options or {}) as container:
+            streams = [(container.add_stream(codec, rate=rate), size)]
+            if small:
+                streams.insert(0, (container.add_stream(codec, rate=rate), (32, 32)))
+            audio = container.add_stream("libopus" if codec == "libvpx-vp9" else "aac", rate=48000) if sound else None
+            for stream, (width, height) in streams:
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.options = {"g": "12", "bf": str(bf), "b": "2000000"}
+                stream.codec_context.time_base = Fraction(1, 1000) if times else 1 / Fraction(rate)
+            for index in range(60):
+                for stream, (width, height) in streams:
+                    picture = np.random.default_rng(index).integers(0, 255, (4, 4, 3), np.uint8)
+                    picture = picture.repeat(height // 4, axis=0).repeat(width // 4, axis=1)
+                    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                    frame.pts, frame.time_base = index, stream.codec_context.time_base
+                    if times:
+                        frame.pts = round(1000 * times[index])
+                    container.mux(stream.encode(frame))
+            for stream, _ in streams:
+                container.mux(stream.encode())
+            for index in range(100 if audio else 0):
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.float32), format="fltp", layout="mono")
+                frame.rate, frame.pts = 48000, 960 * index
+                container.mux(audio.encode(frame))
+            container.mux(audio.encode() if audio else [])
+        return path
+
+    write("ntsc.mp4", rate=Fraction(30000, 1001), sound=True)
+    write("one_a_second.mp4", rate=1)
+    write("odd.mkv", rate=Fraction(750000, 71393), sound=True)
+    gaps = np.random.default_rng(1).choice([0.02, 0.033, 0.04, 0.5], 60)
+    for name in ("irregular.mp4", "irregular.mkv"):
+        write(name, times=(np.cumsum(gaps) - gaps[0]).tolist())
+    write("streams.mp4", sound=True, small=True)
+    write("live.webm", codec="libvpx-vp9", options={"live": "1"}, sound=True)
+    damaged = write("damaged.mp4", bf=0)
+    content = bytearray(damaged.read_bytes())
+    with av.open(str(damaged)) as container:
+        position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][30]
+    content[position + 4 : position + size] = bytes([0xFF]) * (size - 4)
+    damaged.write_bytes(content)
 
 
 def sequential(video):
@@ -266,14 +337,22 @@ def sequential(video):
 
 
 @pytest.fixture(scope="module")
-def real_frames(shared):
-    """Of each real video that can be read, twenty timestamps and the frames that are on screen then."""
+def files(tmp_path_factory):
+    """Drawn videos, and real ones where they are beside the checkout."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_videos(folder)
+    folders = [folder, *(SHARED / "data" / name for name in ("videos_surgical", "videos_decoder") if SHARED.is_dir())]
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix not in (".json", ".txt")]
+    assert len(files) == 8 + (24 if SHARED.is_dir() else 0)
+    return files
+
+
+@pytest.fixture(scope="module")
+def frames_of_files(files):
+    """Of each video that can be read, twenty timestamps and the frames that are on screen then."""
     rng = np.random.default_rng(0)
-    folders = (shared / "data" / "videos_surgical", shared / "data" / "videos_decoder")
-    videos = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix not in (".json", ".txt")]
-    assert len(videos) == 24
     frames = {}
-    for video in videos:
+    for video in files:
         if video.name not in REAL_BROKEN:
             starts = [start for start, _ in sequential(video)]
             asked = [*rng.uniform(0, starts[-1], 14), *rng.choice(starts, 6)]
@@ -283,10 +362,10 @@ def real_frames(shared):
     return frames
 
 
-def test_real_videos_equal_sequential_decoding(real_frames, backend):
+def test_frames_equal_sequential_decoding(frames_of_files, backend):
     """Every frame is the one on screen at its timestamp in PyAV's decode from the start."""
-    for video, (asked, expected) in real_frames.items():
-        if video.name in REAL_REFUSED.get(backend, ()):
+    for video, (asked, expected) in frames_of_files.items():
+        if video.name in REFUSED.get(backend, ()):
             with pytest.raises(VideoDecodeError) as caught:
                 decode_frames(video, asked, backend)
             assert video.name in str(caught.value)
@@ -296,23 +375,25 @@ def test_real_videos_equal_sequential_decoding(real_frames, backend):
             assert difference <= 2, f"{video.name} at {time} s"
 
 
-def test_real_video_with_several_streams(shared, backend):
-    """At the published time of each frame of the best stream, that frame; just before it, the one before."""
-    video = shared / "data" / "videos_decoder" / "nasa_13013.mp4"
-    published = json.loads(video.with_name(f"{video.name}.stream3.all_frames_info.json").read_text())
-    starts = [float(frame["pts_time"]) for frame in published]
-    images = [image.astype(int) for _, image in sequential(video)]
-    assert len(starts) == len(images) == 390
-    for index in (0, 1, 17, 150, 389):
-        for time, expected in ((starts[index] + 1e-5, index), (starts[index] - 1e-3, index - 1)):
-            if expected >= 0:
-                frame = decode_frames(video, [time], backend)[0].permute(1, 2, 0).numpy()
-                assert np.abs(frame - images[expected]).mean() <= 2
+def test_broken_files(files, backend):
+    for video in files:
+        if video.name in REAL_BROKEN:
+            with pytest.raises(VideoDecodeError, match=re.escape(video.name)):
+                decode_frames(video, [0.0], backend)
 
 
-@pytest.mark.parametrize("name", REAL_BROKEN)
-def test_real_broken_videos(shared, backend, name):
-    (video,) = shared.glob(f"data/videos_*/{name}")
-    with pytest.raises(VideoDecodeError, match=re.escape(name)) as caught:
-        decode_frames(video, [0.0], backend)
-    assert "\n" not in str(caught.value)
+def test_the_best_of_several_streams(files, backend):
+    """At the time of each of its frames that frame; just before it, the one before."""
+    streams = next(path for path in files if path.name == "streams.mp4")
+    for video, rate in [(streams, 25), *((path, 30000 / 1001) for path in files if path.name == "nasa_13013.mp4")]:
+        images = [image.astype(int) for _, image in sequential(video)]
+        starts = [index / rate for index in range(len(images))]
+        if video.name == "nasa_13013.mp4":
+            assert len(images) == 390
+            published = video.with_name(f"{video.name}.stream3.all_frames_info.json").read_text()
+            starts = [float(frame["pts_time"]) for frame in json.loads(published)]
+        for index in (0, 1, 17, len(images) - 1):
+            for time, expected in ((starts[index] + 1e-5, index), (starts[index] - 1e-3, index - 1)):
+                if expected >= 0:
+                    frame = decode_frames(video, [time], backend)[0].permute(1, 2, 0).numpy()
+                    assert np.abs(frame - images[expected]).mean() <= 2

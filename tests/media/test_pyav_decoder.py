@@ -132,9 +132,3 @@ def test_no_video_stream(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(VideoDecodeError, match=r"sound\.mp4 has no video stream"):
         decode_frames(tmp_path / "sound.mp4", [0.0])
-
-
-def test_upright(shared):
-    """A phone's video that is stored lying comes out standing."""
-    frames = decode_frames(shared / "data" / "videos_decoder" / "video_90.mov", [0.0])
-    assert frames.shape == (1, 3, 568, 320)
