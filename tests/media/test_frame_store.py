@@ -21,6 +21,7 @@ from surglavi_hf.media.frame_store import (
 )
 
 from ..conftest import SHARED, shown
+from .conftest import numbers
 
 TIMES = [index / 10 for index in range(30)]
 
@@ -370,3 +371,81 @@ def test_stored_frames_are_those_of_the_source_made_smaller(tmp_path):
         smaller = torch.nn.functional.interpolate(source, stored.shape[2:], mode="bicubic", antialias=True)
         assert (stored - smaller.clamp(0, 255)).abs().mean() < 3
         assert json.dumps(store.metadata) and pickle.dumps(store.metadata)
+
+
+def test_two_frames_at_one_time(tmp_path, write_numbered):
+    """The first is on screen; it is stored once."""
+    source, video = write_numbered(tmp_path / "w.mp4", 0, 30, options={"g": "1", "bf": "0"}), tmp_path / "v.mkv"
+    with av.open(str(source)) as container, av.open(str(video), "w") as target:
+        stream = target.add_stream_from_template(container.streams.video[0])
+        for number, packet in enumerate(container.demux(video=0)):
+            if packet.size:
+                packet.stream = stream
+                packet.pts = packet.dts = (number - (number == 12)) * 3600
+                target.mux(packet)
+    with av.open(str(video)) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert times[12] == times[11] and len(times) == 30
+    assert write_frame_store(video, tmp_path / "v.arrow", FrameStoreOptions(fps=100)) == 29
+    store = FrameStore(tmp_path / "v.arrow")
+    asked = np.array([11.5, 12.5, 13.5]) / 25
+    assert numbers(store.decode(asked))[2] == 13 and len(set(store.timestamps.tolist())) == 29
+    assert numbers(store.decode(asked)) == numbers(decode_frames(video, asked))
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.avi"])
+def test_the_end_is_that_of_the_last_frame(tmp_path, write_numbered, name):
+    codec = {"codec": "mpeg4", "options": {"b": "2000000"}} if name == "v.avi" else {}
+    video = write_numbered(tmp_path / name, 0, 50, **codec)
+    write_frame_store(video, tmp_path / "v.arrow", FrameStoreOptions())
+    assert FrameStore(tmp_path / "v.arrow").end == pytest.approx(2.0, abs=2e-3)
+    with pytest.raises(PastEndError) as caught:
+        decode_frames(video, [3.5])
+    assert caught.value.end == pytest.approx(2.0, abs=2e-3)
+
+
+def test_the_shorter_side_is_made_smaller(tmp_path, write_numbered):
+    video = write_numbered(tmp_path / "v.mp4", 0, 5)  # 128 x 64
+    write_frame_store(video, tmp_path / "v.arrow", FrameStoreOptions(short_side=32))
+    assert FrameStore(tmp_path / "v.arrow").decode(np.array([0.1])).shape == (1, 3, 32, 64)
+
+
+@pytest.mark.parametrize(
+    "timestamps, end",
+    [([0.0, 0.5, 0.5], 1.0), ([0.0, 0.5, 0.2], 1.0), ([0.0, 0.5, 1.0], float("nan")), ([0.0, float("nan")], 1.0)],
+)
+def test_times_that_do_not_ascend(tmp_path, video, timestamps, end):
+    """Though they are as they were written."""
+    store = tmp_path / "v.arrow"
+    write_frame_store(video, store, FrameStoreOptions())
+    metadata, image = FrameStore(store).metadata, rows(store)["image"][0]
+    frame_store._write_rows(store, metadata, [(timestamps, [image] * len(timestamps), end)])
+    with pytest.raises(VideoDecodeError, match=r"v\.arrow cannot be read \(its timestamps do not ascend\)"):
+        FrameStore(store)
+
+
+def test_another_table_with_our_metadata(tmp_path, video):
+    store = tmp_path / "v.arrow"
+    write_frame_store(video, store, FrameStoreOptions())
+    as_version_1(store, video)
+    with pa.ipc.open_file(store.read_bytes()) as reader:
+        table = reader.read_all()
+    for schema, said in (
+        (table.schema.append(pa.field("more", pa.int64())), "it is not a frame store"),
+        (table.schema, "values are missing"),
+    ):
+        with pa.ipc.new_file(store, schema) as writer:
+            columns = [table["timestamp"].combine_chunks(), pa.array([None, *table["image"].to_pylist()[1:]])]
+            columns += [pa.array([0] * len(table))] if len(schema) > 2 else []
+            writer.write_batch(pa.record_batch(columns, schema=schema), {"end": "2.9"})
+        with pytest.raises(VideoDecodeError, match=rf"v\.arrow cannot be read \({said}\)"):
+            FrameStore(store)
+
+
+def test_options_in_range():
+    """The ends are within it, and what is beside them is not."""
+    FrameStoreOptions(fps=0.01, short_side=16, quality=1)
+    FrameStoreOptions(fps=1000, short_side=4096, quality=100)
+    for option in ({"fps": 0.009}, {"fps": 1000.5}, {"short_side": 15}, {"short_side": 4097}, {"quality": 0}):
+        with pytest.raises(ValueError, match="expected"):
+            FrameStoreOptions(**option)

@@ -5,9 +5,10 @@ import pytest
 
 from surglavi_hf.media import PastEndError, VideoDecodeError, decode_frames
 from surglavi_hf.media.errors import DamagedVideoError
-from surglavi_hf.media.pyav_decoder import PyAVDecoder
+from surglavi_hf.media.pyav_decoder import PyAVDecoder, _any_within
 
 from ..conftest import shown
+from .conftest import numbers
 
 NUM_FRAMES = 30
 TIMES = [index / 10 for index in range(NUM_FRAMES)]
@@ -132,3 +133,72 @@ def test_no_video_stream(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(VideoDecodeError, match=r"sound\.mp4 has no video stream"):
         decode_frames(tmp_path / "sound.mp4", [0.0])
+
+
+FORMATS = {
+    "v.mp4": ("libx264", {"g": "12", "bf": "2"}),
+    "v.mkv": ("libx264", {"g": "12", "bf": "2"}),
+    "v.ts": ("libx264", {"g": "12", "bf": "2"}),
+}
+
+
+@pytest.fixture(params=FORMATS)
+def counted(request, tmp_path, write_numbered, monkeypatch):
+    """A decoder of 200 frames in groups of 12, and the packets it has read since the last look."""
+    read = PyAVDecoder._read_packet
+    count = 0
+
+    def count_and_read(self):
+        nonlocal count
+        count += 1
+        read(self)
+
+    def packets_read():
+        nonlocal count
+        found, count = count, 0
+        return found
+
+    monkeypatch.setattr(PyAVDecoder, "_read_packet", count_and_read)
+    video = write_numbered(tmp_path / request.param, 0, 200, *FORMATS[request.param])
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        start = float(stream.start_time * stream.time_base) - container.start_time / av.time_base
+    decoder = PyAVDecoder(str(video))
+
+    def ask(*frames):
+        images = decoder.decode(np.array([(frame + 0.5) / 25 + max(start, 0.0) for frame in frames]))
+        assert numbers(images) == list(frames)
+        return packets_read()
+
+    return ask
+
+
+def test_little_is_read_of_what_is_not_asked_for(counted):
+    """From the key frame before: a group of pictures, what is reordered, and no more."""
+    assert counted(0) <= 8
+    for frame in (199, 60, 61, 71, 72, 73, 130, 5, 197):
+        assert counted(frame) <= 48, frame
+    assert counted(0, 190) <= 60
+    assert counted(20, 100, 180) <= 144
+
+
+def test_frames_of_one_group_are_read_in_one_go(counted):
+    counted(0)
+    assert counted(*range(60, 72)) <= 52
+    assert 200 <= counted(*range(200)) <= 206  # once
+
+
+def test_avi_by_its_packets(tmp_path, write_numbered):
+    """Which are all it has, also where damage is borne with."""
+    video = write_numbered(tmp_path / "v.avi", 0, 30, "mpeg4", {"g": "12", "bf": "0", "b": "2000000"})
+    spans = [(round(25 * start), end and round(25 * end)) for start, end, _ in PyAVDecoder(str(video)).read()]
+    assert spans == list(zip(range(30), [*range(1, 30), None], strict=True))
+    asked = list(PyAVDecoder(str(video)).read(lambda start, end: start == 0.4))
+    assert [(round(25 * start), round(25 * end)) for start, end, _ in asked] == [(10, 11)]
+    careful = PyAVDecoder(str(video), careful=True)
+    assert numbers(careful.decode(np.array([0.42, 1.02]))) == [10, 25]
+
+
+def test_a_frame_that_only_begins_at_an_asked_time_is_not_before_it():
+    assert _any_within([1.0, 3.0], 0.9, 1.1) and _any_within([1.0], 1.0, 1.1) and _any_within([1.0], 0.9, None)
+    assert not _any_within([1.0], 0.9, 1.0) and not _any_within([1.0], 1.1, None) and not _any_within([], 0.0, None)

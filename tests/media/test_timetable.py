@@ -32,6 +32,7 @@ JOINED = {
     "from an hour on": (".ts", [(80, 3600, {})]),
     "with sound": (".ts", [(40, 0, {"sound": True}), (40, 0, {"sound": True})]),
     "with sound ahead": (".ts", [(40, 0, {"sound": True}), (40, 500, {"sound": True})]),
+    "with sound, twelve seconds ahead": (".ts", [(40, 0, {"sound": True}), (40, 13.6, {"sound": True})]),
     "MPEG-2": (".ts", [(40, 0, MPEG2), (40, 0, MPEG2)]),
     "program stream": (".mpg", [(40, 0, MPEG2), (40, 0, MPEG2), (40, 0, MPEG2)]),
     "program stream of MPEG-1": (".mpg", [(90, 0, {"codec": "mpeg1video"}), (40, 0, {"codec": "mpeg1video"})]),
@@ -147,6 +148,14 @@ def test_a_gap_is_no_restart(tmp_path, write_numbered):
             container.mux(packet)
     table = read_timetable(str(tmp_path / "s.ts"))
     assert table.breaks == () and np.diff(table.starts()).tolist() == [90000, 39 * 90000, 90000]
+
+
+def test_a_gap_is_no_restart_where_clocks_do_not_leap(tmp_path, write_numbered):
+    """However long: only MPEG transport streams have clocks that do."""
+    times = [0.0, 0.04, 0.08, 30.0, 30.04, 30.08]
+    video = write_numbered(tmp_path / "v.flv", 0, len(times), times=times, options={"bf": "0"})
+    assert read_timetable(str(video)).breaks == ()
+    assert numbers(decode_frames(video, [29.9, 30.02, 30.06])) == [2, 3, 4]
 
 
 def restamp(path, where, ticks):
