@@ -111,9 +111,10 @@ def _problem(backend: str) -> str:
     if backend != "pyav" and "pyav" not in installed_backends():
         return f"{backend} is installed, but opens files with PyAV, which does not work"
     missing = _missing_libraries(error)
-    if backend == "torchcodec" and any(name.startswith("libav") for name in missing):
+    ffmpeg = [name for name in missing if name.startswith("libav")]
+    if backend == "torchcodec" and ffmpeg:
         return (
-            f"torchcodec is installed, but FFmpeg's shared libraries are not (looked for {', '.join(missing)}): "
+            f"torchcodec is installed, but FFmpeg's shared libraries are not (looked for {', '.join(ffmpeg)}): "
             "conda install -c conda-forge ffmpeg, or apt install ffmpeg"
         )
     reason = f"no {', '.join(missing)} on this machine" if missing else _first_line(error)

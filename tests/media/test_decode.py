@@ -113,6 +113,7 @@ NO_FFMPEG = RuntimeError(
     "Could not load libtorchcodec. Likely causes:\n  1. FFmpeg is not properly installed in your environment.\n"
     "OSError: libavutil.so.60: cannot open shared object file: No such file or directory\n"
 )
+    "OSError: libnppicc.so.13: cannot open shared object file: No such file or directory\n"
 NO_CUDA = OSError("Could not load this library: /usr/lib/torchcodec/libtorchcodec_image.so")
 NO_CUDA.__cause__ = OSError("libnvrtc.so.13: cannot open shared object file: No such file or directory")
 
@@ -154,6 +155,11 @@ def test_a_backend_that_does_not_load(tmp_path, write_video, refuse, backend, er
 
 
 def test_no_backend_at_all(tmp_path, write_video, refuse):
+def test_what_is_installed(monkeypatch):
+    monkeypatch.setitem(decode._PACKAGES, "decord", "no_such_package")
+    assert decode._is_installed("pyav") and not decode._is_installed("decord")
+
+
     video = write_video(tmp_path / "v.mp4", [0.0])
     gone = ImportError("No module named 'av'")
     refuse(dict.fromkeys(("pyav", "torchcodec", "decord"), gone), ["decord"])
