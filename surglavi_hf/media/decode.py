@@ -46,8 +46,9 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
             the first frame counts as the first; up to 1 s past the end counts as the last.
         backend: `"pyav"`, `"torchcodec"` or `"decord"`; with `"auto"` the fastest of those that are installed and can
             read the file. PyAV is exact; the others refuse files in which they are known to give other frames: MPEG
-            streams, AVI, over 8 bits a colour, pictures that come together without key frames; decord also HEVC, edit
-            lists and open groups of pictures. Cuts without encoding and damage remain, of which they can give others.
+            streams, AVI, over 8 bits a colour, pictures that come together without key frames, cuts between key
+            frames; decord also HEVC, edit lists and open groups of pictures. Damage remains, of which they can give
+            others.
 
     Returns:
         `torch.uint8` tensor of shape `(len(timestamps), 3, height, width)`, RGB.

@@ -27,7 +27,7 @@ class DecordDecoder:
         if first_orientation(path) != UPRIGHT:
             raise VideoDecodeError(f"video {path} is shown turned or mirrored, which decord leaves out of some files")
         table = read_timetable(path)
-        if table.breaks or table.leading or table.refreshed:
+        if table.breaks or table.leading or table.refreshed or not table.shown.all():
             raise VideoDecodeError(
                 f"video {path} has frames that need others than those after the last key frame, where decord is off "
                 "by some frames"

@@ -34,6 +34,8 @@ class TorchcodecDecoder:
             raise VideoDecodeError(
                 f"video {path} has key frames whose pictures come together later, where torchcodec shows half of them"
             )
+        if not table.shown.all():
+            raise VideoDecodeError(f"video {path} is cut between key frames, where torchcodec begins at the next")
         self._decoder = VideoDecoder(path, num_ffmpeg_threads=decoding_threads())
         shown = first_orientation(path)
         if shown.is_mirrored or TURNS[shown] != round((self._decoder.metadata.rotation or 0) / 90) % 4:

@@ -13,6 +13,7 @@ import torch
 from surglavi_hf.media import PastEndError, VideoDecodeError, decode, decode_frames
 
 from ..conftest import SHARED, shown
+from .conftest import numbers
 
 # Irregular, with a gap longer than what decoding on bridges without a seek.
 TIMES = [0.0, 0.04, 0.08, 0.5, 0.52, 1.0, 2.0, 2.2, 2.25, 2.3, 12.0, 12.1, 12.2, 12.3, 20.0]
@@ -112,8 +113,8 @@ def test_an_unknown_backend(tmp_path, write_video):
 NO_FFMPEG = RuntimeError(
     "Could not load libtorchcodec. Likely causes:\n  1. FFmpeg is not properly installed in your environment.\n"
     "OSError: libavutil.so.60: cannot open shared object file: No such file or directory\n"
-)
     "OSError: libnppicc.so.13: cannot open shared object file: No such file or directory\n"
+)
 NO_CUDA = OSError("Could not load this library: /usr/lib/torchcodec/libtorchcodec_image.so")
 NO_CUDA.__cause__ = OSError("libnvrtc.so.13: cannot open shared object file: No such file or directory")
 
@@ -154,12 +155,12 @@ def test_a_backend_that_does_not_load(tmp_path, write_video, refuse, backend, er
     assert shown(decode_frames(video, [0.0])) == [0]
 
 
-def test_no_backend_at_all(tmp_path, write_video, refuse):
 def test_what_is_installed(monkeypatch):
     monkeypatch.setitem(decode._PACKAGES, "decord", "no_such_package")
     assert decode._is_installed("pyav") and not decode._is_installed("decord")
 
 
+def test_no_backend_at_all(tmp_path, write_video, refuse):
     video = write_video(tmp_path / "v.mp4", [0.0])
     gone = ImportError("No module named 'av'")
     refuse(dict.fromkeys(("pyav", "torchcodec", "decord"), gone), ["decord"])
@@ -263,6 +264,27 @@ def test_frames_are_those_of_decoding_from_the_start(tmp_path, write_numbered, b
         frames = decode_frames(video, [(number + 0.5) / 25 for number in asked], backend)
         for number, frame in zip(asked, frames, strict=True):
             assert np.abs(frame.permute(1, 2, 0).numpy() - expected[number]).mean() <= 2, number
+
+
+@pytest.mark.parametrize("skipped", [7, 12, 30])
+def test_frames_that_an_edit_list_leaves_out(tmp_path, write_numbered, backend, skipped):
+    """Are not shown; times count from the first that is. A key frame is the first in one of the three."""
+    video = write_numbered(tmp_path / "v.mp4", 0, 60)
+    content = bytearray(video.read_bytes())
+    place = content.index(b"elst") + 16  # after version, count and duration
+    begin = int.from_bytes(content[place : place + 4], "big")
+    content[place : place + 4] = (begin + skipped * 3600).to_bytes(4, "big")
+    video.write_bytes(content)
+    assert numbers(torch.from_numpy(np.stack([image for _, image in sequential(video)])).permute(0, 3, 1, 2)) == list(
+        range(skipped, 60)
+    )
+    if backend in NEITHER and skipped != 12:
+        with pytest.raises(VideoDecodeError, match=r"v\.mp4"):
+            decode_frames(video, [0.1], backend)
+        return
+    for asked in ([0], [59 - skipped], list(range(60 - skipped)), [25, 3]):
+        frames = decode_frames(video, [(number + 0.5) / 25 for number in asked], backend)
+        assert numbers(frames) == [skipped + number for number in asked]
 
 
 def test_decord_is_installed_where_it_has_a_wheel():
