@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from surglavi_hf.media import FrameStoreOptions, PastEndError, VideoDecodeError, decode, decode_frames
+from surglavi_hf.media import FrameStoreOptions, PastEndError, VideoDecodeError, decode, decode_frames, timetable
 from surglavi_hf.media.frame_store import FrameStore, write_frame_store
 from surglavi_hf.media.probe import probe_video
 from surglavi_hf.media.remux import to_mp4
@@ -270,3 +270,80 @@ def test_real_joined_recordings(shared, name):
         blocks = decode_frames(video, asked)[:, :, 10:38].float().mean(dim=(1, 2)).reshape(size, 10, 16)[:, :, 4:12]
         found = [sum(1 << bit for bit in range(10) if row[bit] > 128) for row in blocks.mean(dim=2).tolist()]
         assert found == [int(25 * time) for time in asked]
+
+
+@pytest.mark.parametrize(
+    "kinds, ranks",
+    [
+        ([1, 2, 3, 3, 2, 3, 3], [0, 3, 1, 2, 6, 4, 5]),
+        ([1, 2, 2], [0, 1, 2]),
+        ([1, 3, 3, 2], [2, 0, 1, 3]),
+        ([1], [0]),
+    ],
+)
+def test_the_order_in_which_mpeg_pictures_are_shown(kinds, ranks):
+    """A picture that others are predicted from comes after the B-pictures that follow it in the file."""
+    assert timetable._display_ranks(kinds).tolist() == ranks
+
+
+def test_kinds_of_mpeg_pictures():
+    for kind in (1, 2, 3):
+        assert timetable._picture_kind(b"\0\0\1\xb3abc\0\0\1\0\0" + bytes([kind << 3 | 7]) + b"\xff") == kind
+        assert timetable._picture_kind(b"\0\0\1\0\0" + bytes([0x80 | kind << 3])) == kind
+    assert timetable._picture_kind(b"\0\0\1\0\0") == timetable._picture_kind(b"no picture at all") == 0
+
+
+def unit(kind, bits):
+    """Returns a unit of H.264 whose slice header begins with `bits`."""
+    bits = bits.ljust(24, "1")
+    return bytes([kind]) + int(bits, 2).to_bytes(3, "big") + b"more"
+
+
+# "1" is 0, "010" 1, "011" 2, "00110" 5, "00111" 6, "0001000" 7, "0001001" 8, "0001010" 9; first where it begins.
+@pytest.mark.parametrize("kind, is_intra", [("011", True), ("0001000", True), ("00101", True), ("0001010", True)])
+@pytest.mark.parametrize("begin", ["1", "010"])
+def test_types_of_slices_that_are_intra(kind, is_intra, begin):
+    for before in (b"", unit(9, ""), unit(6, "1") + unit(7, "1") + unit(8, "010")):
+        slices = [before, unit(0x65, begin + kind)] if before else [unit(0x65, begin + kind)]
+        annex = b"".join(b"\0\0\1" + part for part in slices)
+        assert timetable._is_intra(annex, None) is timetable._is_intra(b"\0" + annex, b"\0\0\0\1") is is_intra
+
+
+@pytest.mark.parametrize("kind", ["1", "010", "00110", "00111"])
+@pytest.mark.parametrize("first", [0x61, 0x41, 0x65, 2])
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_types_of_slices_that_are_predicted(kind, first, size):
+    """After start codes and after lengths of any size."""
+    parts = [unit(9, ""), unit(6, "011"), unit(first, "1" + kind)]
+    assert not timetable._is_intra(b"".join(b"\0\0\1" + part for part in parts), None)
+    content = b"".join(len(part).to_bytes(size, "big") + part for part in parts)
+    assert not timetable._is_intra(content, b"\1\x64\0\x1f" + bytes([0xFC | size - 1]))
+
+
+def test_packets_without_slices_are_intra():
+    """As far as can be known."""
+    assert timetable._is_intra(b"", None) and timetable._is_intra(b"no start code", None)
+    assert timetable._is_intra(b"\0\0\1" + unit(9, ""), None)
+    assert timetable._is_intra(b"\0\0\0\4" + unit(9, "")[:4], b"\1\x64\0\x1f\xff")
+
+
+def test_decoding_times():
+    """Ascending, none after its frame is shown, as late as can be."""
+    for pts, dts in (
+        ([0, 40, 80], [0, 40, 80]),
+        ([0, 120, 40, 80, 160], [-40, 0, 40, 80, 120]),
+        ([0, 160, 80, 40, 120], [-80, -40, 0, 40, 80]),
+        ([7], [7]),
+        ([], []),
+    ):
+        assert timetable._decoding_times(np.array(pts, np.int64)).tolist() == dts
+
+
+def test_entries(tmp_path, write_numbered):
+    """The last key frame at or before a time."""
+    table = read_timetable(str(write_numbered(tmp_path / "v.ts", 0, 50)))
+    keys = table.pts[table.entries]
+    assert len(keys) == 5 and table.entry(keys[0] - 1) == -1
+    for number, key in enumerate(keys):
+        assert table.entry(key) == number and table.entry(key - 1) == number - 1 and table.entry(key + 1) == number
+    assert table.times(3) == (table.pts[3], table.dts[3])
