@@ -347,3 +347,25 @@ def test_entries(tmp_path, write_numbered):
     for number, key in enumerate(keys):
         assert table.entry(key) == number and table.entry(key - 1) == number - 1 and table.entry(key + 1) == number
     assert table.times(3) == (table.pts[3], table.dts[3])
+
+
+@pytest.mark.parametrize(
+    "x264, leading, refreshed",
+    [
+        ("bframes=3", False, False),
+        ("bframes=0", False, False),
+        ("open-gop=1:bframes=3", True, False),
+        ("intra-refresh=1:bframes=0", False, True),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+def test_what_follows_key_frames(tmp_path, write_numbered, x264, leading, refreshed, suffix):
+    """Other decoders go wrong where that is not all they need, whether they are installed here or not."""
+    options = {"x264-params": f"keyint=20:min-keyint=20:scenecut=0:{x264}"}
+    table = read_timetable(str(write_numbered(tmp_path / f"v{suffix}", 0, 70, options=options)))
+    assert (table.leading, table.refreshed, table.breaks) == (leading, refreshed, ())
+
+
+def test_key_frames_of_other_codecs_are_whole(tmp_path, write_numbered):
+    table = read_timetable(str(write_numbered(tmp_path / "v.ts", 0, 70, **MPEG2)))
+    assert not table.refreshed and table.shown.all()
