@@ -7,7 +7,8 @@ import datasets
 
 from ..media import VideoDecodeError
 from ..media.identity import find_youtube_id, video_identity
-from .clips import Clip, VideoClip, sample_timestamps
+from .clip_feature import VideoClip
+from .clips import Clip, sample_timestamps
 from .database import DATABASE_NAME, Level
 from .splits import split_position, video_identities
 
@@ -47,8 +48,10 @@ __all__ = [
 ]
 
 if int(datasets.__version__.split(".")[0]) >= 4:  # before, loading_script/surglavi.py takes its place
+    from .clip_columns import hook
     from .registration import register
 
+    hook()
     register()
 
 

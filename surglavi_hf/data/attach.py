@@ -7,7 +7,7 @@ from typing import TypeVar
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict
 
-from .clips import VideoClip
+from .clip_feature import VideoClip
 
 AnyDataset = TypeVar("AnyDataset", Dataset, DatasetDict, IterableDataset, IterableDatasetDict)
 

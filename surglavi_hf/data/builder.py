@@ -11,7 +11,7 @@ import datasets
 import pyarrow as pa
 
 from ..media import VideoLibrary
-from .clips import VideoClip
+from .clip_feature import VideoClip
 from .database import LEVEL_NAMES, VIDEO_COLUMNS, Level, open_database
 from .tables import caption_tables, transcription_tables, video_tables
 
@@ -25,6 +25,7 @@ _CODE = (
     "../media/identity",
     "../media/library",
     "builder",
+    "clip_feature",
     "clips",
     "database",
     "hierarchy",
@@ -160,7 +161,8 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            description="SurgLaVi: surgical clips and captions at three nested levels.",
+            description="SurgLaVi: surgical clips and captions at three nested levels. `import surglavi_hf` before "
+            "load_dataset or load_from_disk makes their clips readable.",
             homepage="https://huggingface.co/datasets/aleperez24/SurgLaVi",
             license="CC BY-NC-SA 4.0",
             features=self._features(),

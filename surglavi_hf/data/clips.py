@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `clip` column: a datasets feature that stores a video's name and an interval, and reads pixels when asked."""
+"""A stretch of a video, which reads pixels when asked."""
 
 import base64
 import html
 import io
 import json
-import warnings
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
-from datasets.features.features import Value, register_feature
-from datasets.table import array_cast
 from PIL import Image
 
 from ..media import PastEndError, VideoDecodeError, VideoLibrary
@@ -63,7 +59,7 @@ class Clip(bytes):
     """
     A stretch of a video. Nothing is opened before `frames` is called.
 
-    It is a `bytes`, the JSON of what Arrow stores, because that is what the formatters of datasets, the collation of
+    It is a `bytes`, the JSON of its arguments, because that is what the formatters of datasets, the collation of
     torch and pyarrow hand through as it is; another object they refuse or turn into tensors.
 
     Args:
@@ -79,8 +75,8 @@ class Clip(bytes):
     video_dir: str
 
     def __new__(cls, video_name: str, start_time: float, end_time: float, video_dir: str) -> "Clip":
-        stored = {"video_name": video_name, "start_time": start_time, "end_time": end_time}
-        return super().__new__(cls, json.dumps(stored).encode())
+        interval = {"video_name": video_name, "start_time": start_time, "end_time": end_time}
+        return super().__new__(cls, json.dumps(interval | {"video_dir": str(video_dir)}).encode())
 
     def __getnewargs__(self) -> tuple:
         return astuple(self)
@@ -159,56 +155,3 @@ class Clip(bytes):
         strip.save(file, "JPEG")
         data = base64.b64encode(file.getvalue()).decode()
         return f'<div><b>{title}</b><br><img alt="frames of the clip" src="data:image/jpeg;base64,{data}"></div>'
-
-
-@dataclass
-class VideoClip:
-    """
-    Feature type of a column of [`Clip`] values. Arrow holds `{video_name, start_time, end_time}`, never pixels.
-
-    Args:
-        video_dir: Root of the video library that all clips of the column are read from, whichever they came from.
-            `ds.cast_column("clip", VideoClip(video_dir=OTHER))` points a table at another disk.
-        decode: With `False` rows hold the stored dictionary instead of a [`Clip`].
-    """
-
-    video_dir: str
-    decode: bool = True
-    id: str | None = field(default=None, repr=False)
-    dtype: ClassVar[str] = "surglavi_hf.data.Clip"
-    pa_type: ClassVar[Any] = pa.struct(
-        {"video_name": pa.string(), "start_time": pa.float64(), "end_time": pa.float64()}
-    )
-    _type: str = field(default="VideoClip", init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.video_dir = str(Path(self.video_dir).expanduser().absolute())
-
-    def __call__(self) -> pa.DataType:
-        return self.pa_type
-
-    def encode_example(self, value: Clip | dict) -> dict:
-        if isinstance(value, Clip):
-            return {"video_name": value.video_name, "start_time": value.start_time, "end_time": value.end_time}
-        return value
-
-    def decode_example(self, value: Clip | dict, token_per_repo_id: dict | None = None) -> Clip:
-        if isinstance(value, Clip):
-            return value
-        return Clip(value["video_name"], float(value["start_time"]), float(value["end_time"]), self.video_dir)
-
-    def flatten(self) -> "VideoClip | dict[str, Value]":
-        """Datasets' rule: a column is flattened where it shows what is stored."""
-        if self.decode:
-            return self
-        return {"video_name": Value("string"), "start_time": Value("float64"), "end_time": Value("float64")}
-
-    def cast_storage(self, storage: pa.Array) -> pa.StructArray:
-        if pa.types.is_binary(storage.type):  # clips, as pyarrow sees them
-            storage = pa.array([value and json.loads(value) for value in storage.to_pylist()], self.pa_type)
-        return array_cast(storage, self.pa_type)
-
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", UserWarning)  # datasets marks register_feature as experimental
-    register_feature(VideoClip, "VideoClip")

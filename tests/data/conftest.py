@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from surglavi_hf.data import DATABASE_NAME
+from surglavi_hf.data import DATABASE_NAME, Clip
 
 from .reference import write_database
 
@@ -92,3 +92,10 @@ def hub(tmp_path):
     yield hub
     hub.server.shutdown()
     hub.server.server_close()
+
+
+@pytest.fixture
+def clip(tmp_path, write_video):
+    """Thirty frames of 0.1 s; the clip is the second of its three seconds."""
+    write_video(tmp_path / "videos" / "v" / "v.mp4", [index / 10 for index in range(30)])
+    return Clip("v", 1.0, 2.0, str(tmp_path))

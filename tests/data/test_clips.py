@@ -5,25 +5,15 @@ import io
 import pickle
 import re
 from dataclasses import FrozenInstanceError
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, Features, Value, concatenate_datasets, load_dataset, load_from_disk
 from PIL import Image
-from torch.utils.data import DataLoader
 
-from surglavi_hf.data import Clip, VideoClip, VideoDecodeError, sample_timestamps
+from surglavi_hf.data import Clip, VideoDecodeError, sample_timestamps
 
 from ..conftest import shown
-
-
-@pytest.fixture
-def clip(tmp_path, write_video):
-    """Thirty frames of 0.1 s; the clip is the second of its three seconds."""
-    write_video(tmp_path / "videos" / "v" / "v.mp4", [index / 10 for index in range(30)])
-    return Clip("v", 1.0, 2.0, str(tmp_path))
 
 
 def test_middle_and_uniform():
@@ -116,90 +106,3 @@ def test_a_strip_of_frames_in_a_notebook(clip, tmp_path):
     assert frames == shown(clip.frames(8))
     gone = Clip("<script>", 0.0, 1.0, str(tmp_path))._repr_html_()
     assert "&lt;script&gt;" in gone and "<script>" not in gone and "is not there" in gone
-
-
-@pytest.fixture
-def dataset(clip):
-    rows = {"clip": [clip, Clip("gone", 0.0, 1.0, clip.video_dir), None], "n": [1, 2, 3]}
-    return Dataset.from_dict(rows, features=Features({"clip": VideoClip(clip.video_dir), "n": Value("int64")}))
-
-
-def test_column_stores_name_and_interval(dataset, clip, tmp_path):
-    assert dataset[0]["clip"] == clip and dataset[2]["clip"] is None
-    stored = dataset.cast_column("clip", VideoClip(clip.video_dir, decode=False))[0]["clip"]
-    assert stored == {"video_name": "v", "start_time": 1.0, "end_time": 2.0}
-    assert dataset.data.schema.field("clip").type == VideoClip.pa_type
-    dataset.save_to_disk(tmp_path / "saved")
-    dataset.to_parquet(tmp_path / "saved.parquet")
-    assert load_from_disk(tmp_path / "saved")[0]["clip"] == clip
-    assert Dataset.from_parquet(str(tmp_path / "saved.parquet"))[0]["clip"] == clip
-    assert len((tmp_path / "saved.parquet").read_bytes()) < 10_000, "no pixels"
-
-
-def test_select_filter_sort_shuffle_concatenate(dataset, clip):
-    assert dataset.filter(lambda row: row["clip"] is not None and row["clip"].available)["n"] == [1]
-    assert dataset.select([2, 0])[1]["clip"] == dataset.sort("n", reverse=True)[2]["clip"] == clip
-    assert concatenate_datasets([dataset, dataset])[3]["clip"] == clip
-    assert clip in list(dataset.shuffle(seed=0)["clip"])
-
-
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_map_may_touch_return_and_rename_clips(dataset, clip, num_proc):
-    rows = dataset.select([0, 1])
-    touched = rows.map(lambda row: {"length": row["clip"].end_time - row["clip"].start_time}, num_proc=num_proc)
-    assert touched[0] == {"clip": clip, "n": 1, "length": 1.0} and touched.features["clip"] == rows.features["clip"]
-    assert rows.map(lambda row: dict(row), num_proc=num_proc)[0]["clip"] == clip
-    batched = rows.map(lambda batch: {"clip": batch["clip"][::-1]}, batched=True, num_proc=None)
-    assert batched[1]["clip"] == clip
-    other = rows.map(lambda row: {"other": row["clip"]}, num_proc=num_proc)
-    assert other.cast_column("other", VideoClip(clip.video_dir))[0]["other"] == clip
-
-
-@pytest.mark.parametrize("format", [None, "torch", "numpy", "pandas"])
-def test_formats_hand_clips_through(dataset, clip, format):
-    formatted = dataset.select([0, 1]).with_format(format)
-    row, batch = formatted[0]["clip"], formatted[:2]["clip"]
-    assert (row[0] if format == "pandas" else row) == clip
-    assert type(batch[0]) is Clip and batch[0] == clip and formatted["clip"][0] == clip
-    assert shown(batch[0].frames(2)) == [12, 17]
-
-
-def test_pandas_and_back(dataset, clip):
-    frame = dataset.to_pandas()
-    assert frame["clip"][0] == {"video_name": "v", "start_time": 1.0, "end_time": 2.0}
-    assert Dataset.from_pandas(frame, features=dataset.features)[0]["clip"] == clip
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_of_a_dataloader(dataset, clip, method):
-    """With torch's own collation, which refuses most objects."""
-    rows = dataset.select([0, 1]).with_format("torch")
-    loader = DataLoader(rows, batch_size=2, num_workers=1, multiprocessing_context=method)
-    (batch,) = loader
-    assert batch["clip"][0] == clip and batch["n"].tolist() == [1, 2] and shown(batch["clip"][0].frames(1)) == [15]
-
-
-def test_an_iterable_dataset(dataset, clip):
-    stream = dataset.to_iterable_dataset().map(lambda row: {"m": row["n"] + 1})
-    assert next(iter(stream))["clip"] == clip == next(iter(stream.with_format("torch")))["clip"]
-
-
-def test_video_dir_may_be_a_path_and_relative(dataset, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    moved = dataset.cast_column("clip", VideoClip(video_dir=Path("other")))
-    assert moved[0]["clip"].video_dir == str(tmp_path / "other")
-    assert VideoClip("~/x").video_dir == str(Path.home() / "x")
-
-
-def test_flatten(dataset, clip):
-    assert dataset.flatten()[0]["clip"] == clip
-    flat = dataset.cast_column("clip", VideoClip(clip.video_dir, decode=False)).flatten()
-    assert flat[0] == {"clip.video_name": "v", "clip.start_time": 1.0, "clip.end_time": 2.0, "n": 1}
-
-
-def test_cast_column_points_to_another_disk(corpus):
-    dataset = load_dataset("surglavi", "phase", data_dir=str(corpus), split="train")
-    moved = dataset.cast_column("clip", VideoClip(video_dir="/elsewhere"))
-    assert str(moved[0]["clip"].path).startswith("/elsewhere/videos/") and moved[0]["clip"] != dataset[0]["clip"]
-    assert dataset[0]["clip"].available and not moved[0]["clip"].available
-    assert moved._fingerprint != dataset._fingerprint, "what map computed on one disk is not of the other"
