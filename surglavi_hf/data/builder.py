@@ -3,7 +3,7 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
 from pathlib import Path
 
@@ -116,7 +116,10 @@ class SurgLaViConfig(datasets.BuilderConfig):
             raise ValueError(f"{', '.join(given)} chooses captions; config {self.name!r} has none, leave it out")
 
     def _is_default(self, name: str) -> bool:
-        return name in SurgLaViConfig.__annotations__ and getattr(self, name) == getattr(SurgLaViConfig, name)
+        return name in _OPTIONS and getattr(self, name) == getattr(SurgLaViConfig, name)
+
+
+_OPTIONS = SurgLaViConfig.__annotations__
 
 
 class SurgLaVi(datasets.ArrowBasedBuilder):
@@ -158,6 +161,13 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
         if config_name in LEVEL_NAMES:
             config_name = LEVEL_NAMES[config_name].name.lower()
         super().__init__(*args, config_name=config_name, **kwargs)
+
+    def _create_builder_config(self, config_name=None, custom_features=None, **options):
+        # datasets prints the whole config before the name of the option.
+        known = {option.name for option in fields(SurgLaViConfig)} | {"config_id"}
+        if unknown := sorted(options.keys() - known):
+            raise ValueError(f"surglavi has no option {', '.join(unknown)}; it has {', '.join(_OPTIONS)}")
+        return super()._create_builder_config(config_name, custom_features, **options)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(

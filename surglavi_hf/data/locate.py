@@ -32,8 +32,8 @@ def find_database(data_dir: str | os.PathLike) -> Path:
         return others[0]
     found = f"{len(others)} others: {', '.join(path.name for path in others[:3])}" if others else "no other .db file"
     raise FileNotFoundError(
-        f"no database at {database} ({found}); download {DATABASE_NAME} from the Hub dataset {HUB_DATASET} to this "
-        "place, or name another data_dir"
+        f"no database at {database} ({found}); get it with `hf download {HUB_DATASET} {DATABASE_NAME} --repo-type "
+        f"dataset --local-dir {database.parent}`, or name another data_dir"
     )
 
 

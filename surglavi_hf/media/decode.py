@@ -63,7 +63,7 @@ def decode_frames(path: str | os.PathLike, timestamps: Sequence[float], backend:
     path = os.path.abspath(path)  # which no decoder takes for an address or an option
     times = check_timestamps(path, timestamps)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"video {path} is not there; download it to this path")
+        raise FileNotFoundError(f"video {path} is not there")
     if backend != "auto":
         return _decode(path, times, backend)
     if not installed_backends():

@@ -34,6 +34,11 @@ def read_frames(library: VideoLibrary, name: str, timestamps: Sequence[float]) -
     """
     video, frames = library.video_path(name), library.frames_path(name)
     if not frames.is_file():
+        if not video.is_file():
+            raise FileNotFoundError(
+                f"video {video} is not there; `surglavi download --data-dir {library.root}` gets it, "
+                f"`surglavi adopt FOLDER --data-dir {library.root}` links the copy that you have"
+            )
         return decode_frames(video, timestamps)
     from .frame_store import OLD_VERSION, open_frame_store  # heavy, and not needed before
 

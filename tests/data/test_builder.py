@@ -133,6 +133,14 @@ def test_options_out_of_range(database, config, options, message):
         load(database, config, **options)
 
 
+def test_options_that_do_not_exist(database):
+    """The names come first; datasets would print the whole config before them."""
+    with pytest.raises(
+        ValueError, match=r"^surglavi has no option levels, min_durations; it has filter_pairs, .*_only$"
+    ):
+        load(database, "step", min_durations=3, levels=None)
+
+
 def test_deduplicate_keeps_the_longest_text(database, tmp_path):
     interval = {"video_id": 1, "start_time": 1.0, "end_time": 3.0, "duration": 2.0, "is_surgical_content": 1}
     texts = ["long text", "longest text", "縫合縫合縫合縫合縫合縫", "LONGEST TEXT"]  # bytes do not count
@@ -148,7 +156,9 @@ def test_deduplicate_keeps_the_longest_text(database, tmp_path):
 
 
 def test_no_database_in_data_dir(tmp_path):
-    with pytest.raises(FileNotFoundError, match=rf"no database at {tmp_path}/surglavi_beta\.db .*data_dir"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"no database at {tmp_path}/surglavi_beta\.db .*hf download .*data_dir"
+    ):
         load_dataset("surglavi", "phase", data_dir=str(tmp_path))
 
 

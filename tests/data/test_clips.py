@@ -56,7 +56,8 @@ def test_frames_lie_in_the_interval(clip):
 def test_nothing_is_opened_before_frames_is_called(tmp_path):
     clip = Clip("gone", 0.0, 1.0, str(tmp_path))
     assert not clip.available and clip.path == tmp_path / "videos" / "gone" / "gone.mp4"
-    with pytest.raises(FileNotFoundError, match=str(clip.path)):
+    remedies = f"surglavi download --data-dir {tmp_path}`.*surglavi adopt FOLDER --data-dir {tmp_path}`"
+    with pytest.raises(FileNotFoundError, match=f"{clip.path} is not there; .*{remedies}"):
         clip.frames()
 
 
