@@ -227,17 +227,16 @@ def _say_left_out(options: argparse.Namespace, number: int, *paths: Path) -> int
 
 
 def _load_model(options: argparse.Namespace) -> tuple[Any, Any]:
-    from transformers import AutoProcessor
     from transformers.utils.hub import resolve_revision
 
     from .evaluation.processes import Processes
-    from .surgclip import load_whole
+    from .surgclip import load_processor, load_whole
 
     try:
         revision = resolve_revision(options.model, options.revision)  # of both
         model = load_whole(options.model, revision=revision)
         model.config._commit_hash = getattr(revision, "resolved", None)  # which reports name
-        processor = AutoProcessor.from_pretrained(options.model, revision=revision, trust_remote_code=False)
+        processor = load_processor(options.model, revision)
     except OSError as error:  # whose message may leave out which model
         raise OSError(f"--model {options.model}, expected a folder or Hub id: {error}") from error
     return model.to(Processes().device).eval(), processor

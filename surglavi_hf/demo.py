@@ -13,7 +13,6 @@ import torch
 from datasets import Dataset, load_dataset
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoModel, AutoProcessor
 
 from .data import Level
 from .demo_corpus import PHASE_CAPTION, STEP_CAPTION, TASK_CAPTIONS, TEST_FRACTION, write_corpus
@@ -23,6 +22,7 @@ from .evaluation.pictures import draw_predictions
 from .files import write_text
 from .interrupts import interrupts_for_us_alone
 from .media import FrameStoreOptions, VideoLibrary, build_frame_stores
+from .surgclip import load_processor, load_whole
 from .training import TrainingConfig, train
 
 MARKER = ".surglavi-demo"  # marks a folder the demo made and may make anew
@@ -113,7 +113,7 @@ def evaluate_model(model_dir: str, data_dir: str, output: str) -> dict[str, Eval
     Evaluates the model saved in `model_dir` on the test videos, draws `report.png` into `output`, and returns a report
     for each level, for the motion pair, for the combinations training never saw, and for retrieval.
     """
-    model, processor = AutoModel.from_pretrained(model_dir), AutoProcessor.from_pretrained(model_dir)
+    model, processor = load_whole(model_dir), load_processor(model_dir)
     table = load_dataset("surglavi", data_dir=data_dir, test_fraction=TEST_FRACTION)
     test, train_captions = table["test"], set(table["train"]["caption"])
     embeds = embed_clips(model, processor, test, strict=True).embeds

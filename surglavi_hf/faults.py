@@ -40,7 +40,7 @@ def one_line(error: BaseException) -> str:
         return hub
     if kind in _DAMAGED or type(error).__module__.split(".")[0] in ("zlib", "sqlite3", "pyarrow"):
         return f"a file is damaged ({kind}: {text}); write or download it again, or see --debug for which"
-    if isinstance(error, OSError | ValueError | RuntimeError | ImportError) or kind == "StrictDataclassError":
+    if isinstance(error, OSError | ValueError | RuntimeError | ImportError) or kind.startswith("StrictDataclass"):
         return text or kind
     return f"{kind}: {text or 'no reason given'}; this was not foreseen, --debug shows where it comes from"
 
@@ -88,7 +88,7 @@ def _text(error: BaseException) -> str:
         starts = [place for place, line in enumerate(lines) if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
         lines = lines[starts[-1] :] if starts else lines[-1:]
         lines[0] = lines[0].partition(": ")[2] or lines[0]
-    if type(error).__name__ == "StrictDataclassError" and len(lines) > 1:  # the name of its validator comes first
+    if type(error).__name__.startswith("StrictDataclass") and len(lines) > 1:  # the name of its validator comes first
         lines = [lines[-1].strip().split(": ", 1)[-1]]
     return " ".join(" ".join(lines).split())
 

@@ -102,7 +102,7 @@ def _check_weights(folder: Path, files: Mapping[str, Content]) -> None:
             raise ValueError(f"{folder / name} cannot be read as weights ({error}); write the model again") from error
     try:
         with torch.device("meta"):
-            model = AutoModel.from_config(AutoConfig.from_pretrained(folder))
+            model = AutoModel.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{folder / 'config.json'} describes no model ({reason}); write the model again") from error

@@ -23,6 +23,8 @@ _MODULES = {
     "clean_caption": "processing_surgclip",
     "convert_surgclip_checkpoint": "convert_surgclip",
     "download_surgclip_checkpoint": "checkpoint_surgclip",
+    "load_config": "loading",
+    "load_processor": "loading",
     "load_whole": "loading",
     "online_window": "windows",
 }

@@ -10,10 +10,11 @@ from pathlib import Path
 from string import Template
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from .checkpoint_surgclip import HUB_MODEL, check_names_and_shapes, check_values, read_state_dict
 from .configuration_surgclip import SurgCLIPConfig
+from .loading import load_tokenizer
 from .modeling_surgclip import SurgCLIPModel
 from .processing_surgclip import SurgCLIPProcessor
 from .video_processing_surgclip import SurgCLIPVideoProcessor
@@ -102,7 +103,7 @@ def released_config(divided: bool = True) -> SurgCLIPConfig:
 
 def _processor(config: SurgCLIPConfig, tokenizer: str | os.PathLike | PreTrainedTokenizerFast) -> SurgCLIPProcessor:
     if isinstance(tokenizer, (str, os.PathLike)):
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
+        tokenizer = load_tokenizer(tokenizer)
     if len(tokenizer) != config.text_config.vocab_size:
         raise ValueError(
             f"the tokenizer has {len(tokenizer)} wordpieces, expected {config.text_config.vocab_size} as the text "

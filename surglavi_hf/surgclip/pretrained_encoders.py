@@ -6,11 +6,12 @@ import os
 
 import torch
 from torch import nn
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, ViTModel
+from transformers import MODEL_MAPPING, AutoModel, ViTModel
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
 from .configuration_surgclip import SurgCLIPVisionConfig
+from .loading import load_config, naming
 from .modeling_surgclip_vision import SurgCLIPVisionTransformer
 
 _SAME_FIELDS = (
@@ -54,7 +55,7 @@ def load_vit(
         OSError: there is none.
         ValueError: it is another model, lacks weights, or its images or patches are not square.
     """
-    model_type = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
+    model_type = load_config(name, revision).model_type
     if model_type != "vit":
         raise ValueError(f"{name} is a {model_type} model, expected a ViT, for example google/vit-base-patch16-224")
     vit = _load(ViTModel, name, revision=revision, add_pooling_layer=False)
@@ -76,7 +77,7 @@ def load_text_encoder(name: str | os.PathLike, revision: str | None = None) -> P
         OSError: there is none.
         ValueError: it is none of the BERT family, or lacks weights.
     """
-    model_type = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
+    model_type = load_config(name, revision).model_type
     if model_type not in BERT_FAMILY:
         raise ValueError(
             f"{name} is a {model_type} model, expected an encoder of the BERT family: {', '.join(BERT_FAMILY)}"
@@ -86,7 +87,8 @@ def load_text_encoder(name: str | os.PathLike, revision: str | None = None) -> P
 
 def _load(model_class: type, name: str | os.PathLike, **kwargs) -> PreTrainedModel:
     kwargs |= {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False}
-    model, info = model_class.from_pretrained(name, ignore_mismatched_sizes=True, **kwargs)
+    with naming(name, "model"):
+        model, info = model_class.from_pretrained(name, ignore_mismatched_sizes=True, **kwargs)
     wrong = info["missing_keys"] | {key for key, *_ in info["mismatched_keys"]}
     missing = sorted(key for key in wrong if not key.startswith("pooler."))  # which goes unused
     if missing:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.processing_utils import ProcessorMixin
@@ -73,14 +73,16 @@ class SurgCLIPProcessor(ProcessorMixin):
             OSError: there is no such folder or Hub id.
             ValueError: the tokenizer has no CLS token.
         """
-        size = AutoConfig.from_pretrained(vision, revision=vision_revision, trust_remote_code=False).image_size
+        from .loading import load_config, load_tokenizer  # which imports models, and takes seconds
+
+        size = load_config(vision, vision_revision).image_size
         height, width = (size, size) if isinstance(size, int) else size
         settings, _ = ImageProcessingMixin.get_image_processor_dict(vision, revision=vision_revision)
         statistics = {name: settings[name] for name in ("image_mean", "image_std") if name in settings}
         video_processor = SurgCLIPVideoProcessor(
             size={"height": height, "width": width}, num_frames=num_frames, **statistics
         )
-        tokenizer = AutoTokenizer.from_pretrained(text, revision=text_revision, trust_remote_code=False)
+        tokenizer = load_tokenizer(text, text_revision)
         return cls(video_processor, tokenizer)
 
     def __call__(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import normalizers, pre_tokenizers
-from transformers import AutoConfig, AutoProcessor, BertTokenizer
+from transformers import BertTokenizer
 from transformers.utils.hub import resolve_revision
 
 from ..surgclip import (
@@ -17,6 +17,8 @@ from ..surgclip import (
     SurgCLIPProcessor,
     SurgCLIPVideoProcessor,
     clean_caption,
+    load_config,
+    load_processor,
     load_whole,
 )
 from .config import REVISION_OF, TrainingConfig
@@ -72,18 +74,15 @@ def load_model(model_name_or_path: str, revision: str | None = None) -> tuple[Su
     Returns the SurgCLIP model and processor saved in a folder or under a Hub id.
 
     Raises:
-        OSError: there is none.
-        ValueError: it is another model, has no tokenizer, or its weights do not fit its config.
+        OSError: there is none, or no processor.
+        ValueError: it is another model, has no tokenizer, is damaged, or its weights do not fit its config.
     """
-    config = AutoConfig.from_pretrained(model_name_or_path, revision=revision, trust_remote_code=False)
+    config = load_config(model_name_or_path, revision)
     if not isinstance(config, SurgCLIPConfig):
         raise ValueError(f"{model_name_or_path} is a {config.model_type} model, expected a SurgCLIP folder or Hub id")
-    try:
-        processor = AutoProcessor.from_pretrained(model_name_or_path, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError):
-        processor = None  # what transformers says then is of sentencepiece
+    processor = load_processor(model_name_or_path, revision)
     if not isinstance(processor, SurgCLIPProcessor):
-        raise ValueError(f"{model_name_or_path} has no tokenizer; save a SurgCLIPProcessor beside the weights")
+        raise ValueError(f"{model_name_or_path} has a {type(processor).__name__} only; save a SurgCLIPProcessor beside the weights")
     # AdamW needs single precision, whatever the weights were saved in.
     return load_whole(model_name_or_path, revision=revision, dtype=torch.float32), processor
 

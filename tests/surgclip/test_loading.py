@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
-from surglavi_hf import SurgCLIPModel
-from surglavi_hf.surgclip import load_whole
+from surglavi_hf import SurgCLIPModel, SurgCLIPProcessor, SurgCLIPVideoProcessor
+from surglavi_hf.surgclip import load_config, load_processor, load_whole
+from surglavi_hf.surgclip.loading import load_tokenizer
 
-from .conftest import tiny_config
+from .conftest import make_tokenizer, tiny_config
 
 SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -93,6 +94,52 @@ def test_other_models(tmp_path, config, model):
     change(tmp_path, **{"logit_scale": None})
     with pytest.raises(ValueError, match="no logit_scale"):
         load_whole(tmp_path)
+
+
+@pytest.mark.parametrize("load", [load_config, load_processor, load_whole])
+@pytest.mark.parametrize("content", ["[1]", "[" * 100_000])
+def test_damaged_configs_name_the_file(saved, load, content):
+    SurgCLIPProcessor(SurgCLIPVideoProcessor(), make_tokenizer()).save_pretrained(saved)
+    (saved / "config.json").write_text(content)
+    (saved / "processor_config.json").write_text(content)
+    with pytest.raises(
+        ValueError, match=r"model[\\/](processor_)?config\.json is no JSON object; copy or download it"
+    ):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"projection_dim": "256"}, "the config of .*model cannot be read .*expected int, got str .*; copy"),
+        ({"vision_config": "x"}, "the config of .*model cannot be read .*'vision_config'.*; copy"),
+        ({"text_config": {"model_type": "nope"}}, "the config of .*model cannot be read .*model_type='nope'.*; copy"),
+    ],
+)
+def test_wrong_configs_name_the_model(saved, changes, message):
+    config = json.loads((saved / "config.json").read_text()) | changes
+    (saved / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message) as raised:
+        load_config(saved)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("tokenizer.json", "{}", "cannot be read"),
+        ("tokenizer.json", "<html>", r"tokenizer\.json is no JSON object"),
+        ("tokenizer.json", '{"version": "1.0"', r"tokenizer\.json is no JSON object"),
+        ("tokenizer_config.json", "[]", r"tokenizer_config\.json is no JSON object"),
+        ("tokenizer.json", None, "has no tokenizer"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_tokenizer, load_processor])
+def test_damaged_tokenizers_name_the_model(saved, load, name, content, message):
+    SurgCLIPProcessor(SurgCLIPVideoProcessor(), make_tokenizer()).save_pretrained(saved)
+    (saved / name).unlink() if content is None else (saved / name).write_text(content)
+    with pytest.raises(ValueError, match=f"model.*{message}"):
+        load(saved)
 
 
 def test_the_golden_model(released_folder):

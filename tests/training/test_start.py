@@ -59,8 +59,12 @@ def test_what_is_no_surgclip_with_its_processor(tmp_path):
     model, processor = new_tiny_model(CAPTIONS)
     model.save_pretrained(tmp_path / "half")
     processor.video_processor.save_pretrained(tmp_path / "half")
-    with pytest.raises(ValueError, match="half has no tokenizer; save a SurgCLIPProcessor"):
+    with pytest.raises(ValueError, match="half has no tokenizer; save one beside the weights"):
         load_model(str(tmp_path / "half"))
+    model.save_pretrained(tmp_path / "other")
+    processor.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(OSError, match="Can't load video processor for .*other"):
+        load_model(str(tmp_path / "other"))
 
 
 def test_weights_that_are_missing(tmp_path):
