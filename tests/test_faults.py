@@ -21,8 +21,17 @@ from huggingface_hub.errors import OfflineModeIsEnabled, StrictDataclassFieldVal
 from safetensors import SafetensorError
 
 from surglavi_hf.cli import main
+from surglavi_hf.evaluation import EvalReport
+from surglavi_hf.evaluation.benchmarks.cholect50 import _read_instances
+from surglavi_hf.evaluation.benchmarks.common_form import read_common_form
+from surglavi_hf.evaluation.benchmarks.definition import _read_mapping
+from surglavi_hf.evaluation.benchmarks.multibypass140 import _read_intervals
+from surglavi_hf.evaluation.search import read_index
 from surglavi_hf.faults import BROKEN_PIPE, INTERRUPTED, one_line, report
 from surglavi_hf.files import reading
+from surglavi_hf.hub.cards import read_json
+from surglavi_hf.hub.model_results import INDEX_NAME, weight_files
+from surglavi_hf.training.checkpoint import STATE_NAME, read_state
 from surglavi_hf.training.start import new_tiny_model
 
 
@@ -166,3 +175,28 @@ def test_a_reader_that_goes_away(corpus):
 def test_interrupted_status(capsys):
     assert report(KeyboardInterrupt(), "surglavi x: ", debug=False) == INTERRUPTED == 130
     assert capsys.readouterr().err == "surglavi x: stopped\n"
+
+
+@pytest.mark.parametrize(
+    "name, read",
+    [
+        ("report.json", EvalReport.from_json),
+        ("prompts.json", _read_mapping),
+        ("prompts.yaml", _read_mapping),
+        ("VID01.json", _read_instances),
+        ("VID02.json", lambda path: _read_intervals(path, "phases", 12)),
+        ("test.json", lambda path: read_common_form(path, "grasp_phases", "test", "single_label")),
+        ("index.json", lambda path: read_index(path.parent)),
+        ("config.json", read_json),
+        (INDEX_NAME, lambda path: weight_files(path.parent)),
+        (STATE_NAME, lambda path: read_state(path.parent)),
+    ],
+)
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe\0", b"{"])
+def test_what_is_no_json_is_named(tmp_path, name, read, content):
+    """Nested deeper than Python reads, not text, and cut short."""
+    path = tmp_path / name
+    path.write_bytes(content[:5000] if path.suffix == ".yaml" else content)
+    with pytest.raises(ValueError, match=path.name) as raised:
+        read(path)
+    assert type(raised.value) is ValueError

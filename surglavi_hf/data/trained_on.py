@@ -69,6 +69,6 @@ def read_trained_on(name: str, revision: str | None = None) -> TrainedOn:
             raise ValueError
         held_out = sum(content.get(f"{split}_fraction") or 0.0 for split in ("validation", "test"))
         unknown = content.get("trained_on_unknown")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return TrainedOn(unknown=f"its {TRAINING_NAME} does not say which videos it was trained on")
     return TrainedOn(videos, unknown if unknown is None else str(unknown), held_out)

@@ -80,7 +80,7 @@ class EvalReport:
         names = {item.name for item in fields(cls)}
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is not JSON ({error}); expected what EvalReport.to_json writes") from error
         # Reports of before clips were left out have no list of them.
         if not isinstance(content, dict) or set(content) | {"unreadable"} != names:

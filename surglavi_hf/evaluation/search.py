@@ -160,7 +160,7 @@ def read_index(folder: str | os.PathLike) -> dict[str, Any]:
         about = json.loads(path.read_text(encoding="utf-8"))
         if about["digest"] != _digest(about):
             raise ValueError("not as it was written")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read ({error}); delete {folder} and build the index again") from error
     return about
 

@@ -79,7 +79,7 @@ def check_weight_file(name: str, path: Path) -> None:
         content = json.loads(header)
         metadata = content.pop("__metadata__", {})
         kinds = {key: (set(value), len(value["shape"])) for key, value in content.items()}
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{where}: it cannot be read as weights; write the model again") from error
     if metadata not in ({}, {"format": "pt"}):
         raise ValueError(f"{where}: it has metadata of its own, expected the format alone; write the model again")

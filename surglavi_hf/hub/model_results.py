@@ -143,7 +143,7 @@ def _objects(lines: Iterable[str]) -> Iterator[dict]:
     for line in lines:
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             yield found
@@ -156,7 +156,7 @@ def weight_files(folder: Path) -> list[str]:
         return ["model.safetensors"]
     try:
         return sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{index} is no index of weights ({error}); write the model again") from error
 
 

@@ -34,7 +34,17 @@ _END_TOLERANCE_S = 2.0  # between the end of an old store and what its video dec
 
 
 # What damaged bytes, or another file, lead to.
-_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, pa.ArrowException)
+_FAULTS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    pa.ArrowException,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True)

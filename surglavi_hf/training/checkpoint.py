@@ -219,7 +219,7 @@ def read_state(path: Path) -> dict[str, Any]:
             raise ValueError(f"step={step}")
         if not all(isinstance(state[name], dict) for name in ("position", "run")):
             raise ValueError("position or run is no object")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is broken ({error}); name another checkpoint") from error
     return state
 
@@ -246,7 +246,7 @@ def _damage(folder: Path) -> str | None:
             )
             return None
         return f"{Path(error.filename).name} is not there"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"{DIGESTS_NAME} or a file it names cannot be read ({error})"
     return None
 

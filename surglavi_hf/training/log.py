@@ -91,7 +91,7 @@ def _keep_lines(path: Path, last_step: int) -> None:
             try:
                 if json.loads(text)["step"] <= last_step:
                     kept.append(text + "\n")
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
     write_text(path, "".join(kept))
 

@@ -82,7 +82,8 @@ def load_model(model_name_or_path: str, revision: str | None = None) -> tuple[Su
         raise ValueError(f"{model_name_or_path} is a {config.model_type} model, expected a SurgCLIP folder or Hub id")
     processor = load_processor(model_name_or_path, revision)
     if not isinstance(processor, SurgCLIPProcessor):
-        raise ValueError(f"{model_name_or_path} has a {type(processor).__name__} only; save a SurgCLIPProcessor beside the weights")
+        kind = type(processor).__name__
+        raise ValueError(f"{model_name_or_path} has a {kind} only; save a SurgCLIPProcessor beside the weights")
     # AdamW needs single precision, whatever the weights were saved in.
     return load_whole(model_name_or_path, revision=revision, dtype=torch.float32), processor
 

@@ -62,6 +62,7 @@ def test_numbers_as_yaml_reads_them(tmp_path):
         ("learning_rate: -1", "learning_rate=-1.0, expected a positive number"),
         ("- learning_rate", "holds no settings"),
         ("a: [", "cannot be read: "),
+        ("[" * 5000, "run.yaml cannot be read: maximum recursion"),
         ("!!python/object/apply:os.system ['true']", "cannot be read: "),
     ],
 )

@@ -63,7 +63,7 @@ def test_what_is_no_surgclip_with_its_processor(tmp_path):
         load_model(str(tmp_path / "half"))
     model.save_pretrained(tmp_path / "other")
     processor.tokenizer.save_pretrained(tmp_path / "other")
-    with pytest.raises(OSError, match="Can't load video processor for .*other"):
+    with pytest.raises(OSError, match=r"Can't load video processor for .*other"):
         load_model(str(tmp_path / "other"))
 
 

@@ -70,7 +70,7 @@ def _read_instances(path: Path) -> dict[int, list[list[float]]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         by_second = {int(second): instances for second, instances in content["annotations"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no CholecT50 annotation, expected JSON with seconds under 'annotations'"
         ) from error

@@ -96,7 +96,7 @@ def read_common_form(path: Path, name: str, split: str, kind: Kind) -> CommonFor
         classes = tuple(str(category["name"]) for category in categories)
         images = {image["id"]: _check_image(image) for image in content["images"]}
         annotations = content["annotations"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         found = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path}: {found}; expected JSON with {categories_key}, images and annotations") from error
     list_path = _frame_list_path(path.parents[1] / "frame_lists", split)

@@ -124,10 +124,10 @@ def readable(name: str) -> str:
 
 
 def _read_mapping(path: Path) -> object:
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); expected YAML or JSON") from error
 
 

@@ -75,7 +75,7 @@ def _read_intervals(path: Path, label_set: str, num_classes: int) -> list[tuple[
     try:
         items = json.loads(path.read_text(encoding="utf-8"))[label_set]
         intervals = [(item["start"], item["end"], item["label_id"]) for item in items]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no MultiBypass140 annotation, expected JSON with {{start, end, label_id}} under {label_set!r}"
         ) from error
