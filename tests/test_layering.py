@@ -33,7 +33,7 @@ OWNERS = {
     },
     "xxhash": {"files.py", "media/frame_store.py", "media/library.py"},
     "simplejpeg": {"media/frame_store.py"},
-    "yt_dlp": {"media/download_options.py", "media/fetch.py", "doctor.py"},
+    "yt_dlp": {"media/download_options.py", "media/fetch.py", "media/parts.py", "doctor.py"},
     "torch.distributed": {"training/loss.py", "training/checkpoint.py", "training/run.py"},  # the latter for types
     "accelerate": {
         f"training/{name}.py"

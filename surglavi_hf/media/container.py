@@ -41,6 +41,11 @@ class Header:
     picture_start: float
     time_base: Fraction
 
+    @property
+    def summary(self) -> str:
+        """Its codec and size in pixels, in a few characters."""
+        return f"{self.codec} {self.width}x{self.height}"
+
     def clock(self, time: float) -> float:
         """Returns, on the file's own clock, the last tick at or before `time` seconds from the start of the file."""
         ticks = round((Fraction(min(time, LAST_TIME_S)) + self.start) / self.time_base)

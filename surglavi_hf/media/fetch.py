@@ -3,6 +3,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import re
@@ -10,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,21 @@ import yt_dlp
 from filelock import FileLock, Timeout
 from yt_dlp.utils import DownloadCancelled, DownloadError
 
+from .container import Header
 from .download_options import DownloadOptions, cookie_text
 from .errors import DISK_ERRORS, VideoDecodeError
+from .identity import is_youtube
 from .library import VideoLibrary
-from .manifest import PASSING, THROTTLED, Attempt, failure_status, without_secrets
+from .manifest import Attempt, now, warnings_to_keep, without_secrets
+from .parts import CarefulYoutubeDL
 from .probe import probe_video
+from .reasons import SPEAKS_OF, failure_status
 from .remux import RemuxError, to_mp4
-from .sources import VideoSource, is_youtube
+from .sources import VideoSource
 
 _DISK_ERROR = rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]|unable to open for writing"  # yt-dlp says so
+_STALE = "HTTP Error 416"
+_STAMP = ".stamp"
 
 
 class OutOfSpaceError(OSError):
@@ -84,6 +90,8 @@ class Fetcher:
         self._cookies = cookies
         self._stopped = stopped
         self._report = report
+        self._ytdlp_options = options.ytdlp_options()
+        self._warnings: list[str] = []
 
     def fetch(self, source: VideoSource) -> Attempt | None:
         """
@@ -94,6 +102,7 @@ class Fetcher:
         """
         started = time.monotonic()
         found: dict[str, Any] = {}
+        self._warnings.clear()
         try:
             found = self._fetch(source)
             status, message = "ok", ""
@@ -111,17 +120,18 @@ class Fetcher:
                 raise OutOfSpaceError(
                     f"{self.library.root} cannot be written to ({without_secrets(message)})"
                 ) from error
-            status = failure_status(message, youtube=is_youtube(source.address or ""))
+            status = failure_status(message, is_youtube(source.address or ""), self._warnings)
         if self._stopped() and status != "ok":
             return None
-        if status not in ("ok", *PASSING, *THROTTLED):  # for which a part would be taken up again
+        if status != "ok" and SPEAKS_OF[status] == "video":  # otherwise a part is taken up again
             shutil.rmtree(self.library.partial_dir(source.name), ignore_errors=True)
         return Attempt(
-            time=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            time=now(),
             name=source.name,
             source=without_secrets(source.youtube_id or source.address or ""),
             status=status,
             message=without_secrets(message.removeprefix("ERROR: "), source.url, self.options.proxy),
+            warnings=() if status == "ok" else warnings_to_keep(self._warnings, source.url, self.options.proxy),
             yt_dlp=yt_dlp.version.__version__,
             seconds=round(time.monotonic() - started, 1),
             **found,
@@ -135,16 +145,7 @@ class Fetcher:
         with _alone(folder.with_name(f"{folder.name}.lock")):
             if self.library.video_path(source.name).is_file():
                 raise _BusyError
-            folder.mkdir(exist_ok=True)
-            downloaded = self._download(source.address, folder)
-            try:
-                header = probe_video(downloaded.path, source.duration)
-            except VideoDecodeError:
-                quarantine = self.library.quarantine_path(source.name)
-                quarantine.parent.mkdir(parents=True, exist_ok=True)
-                downloaded.path.replace(quarantine)
-                shutil.rmtree(folder)
-                raise
+            downloaded, header = self._download_and_probe(source, folder)
             file = to_mp4(downloaded.path, self.options.audio)
             if file != downloaded.path:
                 probe_video(file, None)
@@ -155,20 +156,48 @@ class Fetcher:
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
             shutil.rmtree(folder)
-        kind = f"{downloaded.format} {header.codec} {header.width}x{header.height}"
-        return {"format": kind, "size": size, "duration": header.duration}
+        return {"format": f"{downloaded.format} {header.summary}", "size": size, "duration": header.duration}
+
+    def _download_and_probe(self, source: VideoSource, folder: Path) -> tuple[_Downloaded, Header]:
+        """Goes on with what an earlier attempt left; where nothing comes of that, it begins anew."""
+        self._keep_what_fits(source.address, folder)
+        left = any(path.name != _STAMP for path in folder.iterdir())
+        try:
+            downloaded = self._download(source.address, folder)
+            try:
+                return downloaded, probe_video(downloaded.path, source.duration)
+            except VideoDecodeError:
+                if not left:
+                    quarantine = self.library.quarantine_path(source.name)
+                    quarantine.parent.mkdir(parents=True, exist_ok=True)
+                    downloaded.path.replace(quarantine)
+                    raise
+        except DownloadError as error:
+            if not left or _STALE not in str(error):
+                raise
+        shutil.rmtree(folder)
+        return self._download_and_probe(source, folder)
+
+    def _keep_what_fits(self, address: str, folder: Path) -> None:
+        """Empties a folder but where it is of this address and these options: yt-dlp would take up anything."""
+        kind = (address, self.options.max_height, self.options.audio, self.options.ytdlp_arguments)
+        stamp, digest = folder / _STAMP, hashlib.sha256(repr(kind).encode()).hexdigest()
+        if not stamp.is_file() or stamp.read_text() != digest:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            stamp.write_text(digest)
 
     def _download(self, address: str, folder: Path) -> _Downloaded:
-        options = self.options.ytdlp_options() | {
+        options = self._ytdlp_options | {
             "paths": {"home": str(folder)},
             "outtmpl": {"default": "%(format_id)s.%(ext)s"},
-            "logger": _Silence(),
+            "logger": _Listener(self._warnings),
             "progress_hooks": [self._on_progress],
         }
         if self._cookies is not None:
             options["cookiefile"] = io.StringIO(self._cookies)
         self._bytes = 0
-        with yt_dlp.YoutubeDL(options) as ydl:
+        with CarefulYoutubeDL(options) as ydl:
             try:
                 info = ydl.extract_info(address)
             finally:
@@ -188,9 +217,15 @@ class Fetcher:
             self._bytes = so_far
 
 
-class _Silence:
-    """A logger: what yt-dlp says comes with its error."""
+class _Listener:
+    """A logger: what yt-dlp says comes with its error, but for the warnings, which often tell why."""
+
+    def __init__(self, warnings: list[str]):
+        self._warnings = warnings
+
+    def warning(self, message: str) -> None:
+        self._warnings.append(message)
 
     def debug(self, message: str) -> None: ...
 
-    info = warning = error = debug
+    info = error = debug

@@ -5,38 +5,18 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
+
+from .reasons import Status
 
 logger = logging.getLogger(__name__)
 
-# fmt: off
-Status = Literal[
-    "ok", "gone", "private", "age", "region", "rate-limited", "bot-check", "network", "format", "truncated",
-]
-# fmt: on
-
-THROTTLED: tuple[Status, ...] = ("rate-limited", "bot-check")  # says nothing of the video
-PASSING: tuple[Status, ...] = ("network", "truncated")  # worth another try, but not for ever
-
 _LONGEST_MESSAGE = 500
-# Looked for in this order in what yt-dlp says, in lower case with straight apostrophes.
-_REASONS: tuple[tuple[Status, str], ...] = (
-    ("network", r"http error 5\d\d|\[errno|failed to resolve|timed out|unable to connect|proxy"),
-    ("rate-limited", r"try again later|rate.?limit|http error 429|too many requests"),
-    ("age", r"confirm your age|age.restrict|inappropriate for some users"),
-    ("bot-check", r"not a bot|captcha|confirm you're"),
-    ("private", r"private video|video is private|members.only|join this channel|payment|purchase|http error 401"),
-    ("region", r"in your (country|region|location)|from your location|geo.?restrict|http error 451"),
-    ("format", r"requested format|no video formats|unsupported url:|\bdrm\b|ffmpeg|no video could be|live event"),
-    ("truncated", r"more expected|too short|incompleteread|data blocks|bytes, expected|file is empty"),
-    (
-        "gone",
-        r"video (is )?unavailable|not available|isn't available|no longer|removed|terminated|http error (404|410)",
-    ),
-)
+_MOST_WARNINGS = 10
 
 
 @dataclass(frozen=True)
@@ -48,10 +28,13 @@ class Attempt:
         time: When it ended, ISO 8601 in UTC.
         name: The video's.
         source: Its YouTube id, or its address without what may be secret.
-        status: `"ok"`, or why it is not there: `"gone"`, `"private"`, `"age"` (confirmed by an account only),
-            `"region"`, `"rate-limited"`, `"bot-check"`, `"network"`, `"format"` (none that can be had) or
-            `"truncated"` (not decodable, or not as long as it should be).
+        status: `"ok"`, or why it is not there. Of the video: `"gone"`, `"private"`, `"age"` (confirmed by an account
+            only), `"region"`, `"format"` (none that can be had), `"later"` (a premiere, say), `"truncated"` (not
+            decodable, or not as long as it should be). Of the account or address that asked: `"rate-limited"`,
+            `"bot-check"`, `"sign-in"`. Of this machine's yt-dlp: `"client"`. `"network"`. Of what cannot be told:
+            `"unknown"`.
         message: What was said, in one line.
+        warnings: Of yt-dlp, of a video that is not there; each in one line.
         yt_dlp: Version of yt-dlp.
         format: yt-dlp's id of it, the codec and the size in pixels.
         size: Of the file in bytes.
@@ -64,6 +47,7 @@ class Attempt:
     source: str
     status: Status
     message: str = ""
+    warnings: tuple[str, ...] = ()
     yt_dlp: str = ""
     format: str | None = None
     size: int | None = None
@@ -109,7 +93,7 @@ class Manifest:
                 if attempt is None or not _is_sound(attempt):
                     logger.warning("%s, line %d is no attempt; skipping it", self.path, number)
                 else:
-                    yield attempt
+                    yield replace(attempt, warnings=tuple(attempt.warnings))
 
     def by_video(self) -> dict[str, list[Attempt]]:
         """Returns the attempts of each video."""
@@ -123,21 +107,17 @@ def _is_sound(attempt: Attempt) -> bool:
     numbers = (attempt.size, attempt.duration, attempt.seconds)
     texts = (attempt.time, attempt.name, attempt.source, attempt.status, attempt.message)
     return (
-        all(isinstance(text, str) for text in texts)
+        isinstance(attempt.warnings, list | tuple)
+        and all(isinstance(text, str) for text in attempt.warnings)
+        and all(isinstance(text, str) for text in texts)
         and attempt.status in get_args(Status)
         and all(number is None or isinstance(number, int | float) for number in numbers)
     )
 
 
-def failure_status(message: str, youtube: bool = True) -> Status:
-    """Returns which status an error message of yt-dlp stands for."""
-    message = message.lower().replace("\u2019", "'")
-    for status, pattern in _REASONS:
-        if re.search(pattern, message):
-            return status
-    if "http error 403" in message:  # YouTube's answer to who looks like a machine
-        return "bot-check" if youtube else "private"
-    return "network"
+def now() -> str:
+    """Returns the time as attempts write it down."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def without_secrets(text: str, *addresses: str | None) -> str:
@@ -155,3 +135,9 @@ def without_secrets(text: str, *addresses: str | None) -> str:
     text = re.sub(r"\?[^\s'\"]*=[^\s'\"]*", "", text)
     text = "".join(character if character.isprintable() else " " for character in " ".join(text.split()))
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
+
+
+def warnings_to_keep(warnings: Iterable[str], *addresses: str | None) -> tuple[str, ...]:
+    """Returns the first ten different warnings, each as [`without_secrets`] makes it."""
+    cleaned = dict.fromkeys(without_secrets(warning, *addresses) for warning in warnings)
+    return tuple(cleaned)[:_MOST_WARNINGS]

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from .identity import YOUTUBE_ID, find_youtube_id, is_youtube, video_identity
 
+YOUTUBE = "youtube.com"
+
 
 @dataclass(frozen=True)
 class VideoSource:
@@ -43,6 +45,16 @@ class VideoSource:
     def identity(self) -> str:
         """What is equal for all rows of one video, as [`video_identity`]."""
         return video_identity(self.youtube_id, self.url, self.name)
+
+
+def place_of(address: str) -> str:
+    """Returns the host of an address; one name for all of YouTube's, and for what is a YouTube id."""
+    if YOUTUBE_ID.fullmatch(address) or is_youtube(address):
+        return YOUTUBE
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_of_the_web(address: str) -> bool:

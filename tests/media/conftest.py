@@ -17,12 +17,13 @@ class Web:
     """
     A web server on loopback. `pages[path]` is what it serves; `faults[path]` lists what goes wrong with the requests
     for it, one after the other: a status code, "cut" (the body ends half-way), "stall" (it stands still half-way) or
-    `None`. The last entry stays.
+    `None`. The last entry stays. `tags[path]` is its ETag.
     """
 
     def __init__(self):
         self.pages: dict[str, bytes] = {}
         self.faults: dict[str, list] = {}
+        self.tags: dict[str, str] = {}
         self.requests: Counter = Counter()
         self.since: Counter = Counter()
         self.cookies: list[str | None] = []
@@ -61,7 +62,9 @@ class Web:
         status = 404 if path not in self.pages else fault if isinstance(fault, int) else 200
         content = self.pages.get(path, b"")
         first = int(re.match(r"bytes=(\d+)-", request.headers.get("Range", "bytes=0-"))[1])
-        if status == 200 and first:
+        if status == 200 and first >= max(1, len(content)):
+            status = 416
+        elif status == 200 and first:
             status, content = 206, content[first:]
         if status >= 400:
             content = b"error"
@@ -77,6 +80,8 @@ class Web:
         request.send_header("Content-Length", str(len(content)))
         request.send_header("Accept-Ranges", "bytes")
         request.send_header("Set-Cookie", "seen=1; Path=/")
+        if path in self.tags:
+            request.send_header("ETag", self.tags[path])
         if status == 206:
             total = first + len(content)
             request.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")

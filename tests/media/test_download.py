@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import csv
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from yt_dlp.extractor.youtube import YoutubeIE
+from yt_dlp.utils import ExtractorError
 
 from surglavi_hf.media import (
     Attempt,
@@ -18,6 +22,10 @@ from surglavi_hf.media import (
     download_videos,
     plan_downloads,
 )
+from surglavi_hf.media.download import YOUTUBE_PACE_S, _Pace
+from surglavi_hf.media.reasons import SPEAKS_OF
+
+from .test_reasons import SAID
 
 TIMES = [index / 10 for index in range(30)]
 QUICK = ("--socket-timeout", "1", "--retries", "0")
@@ -114,10 +122,125 @@ def test_three_rate_limits_in_a_row_stop_the_run(library, pages, web):
     for number in (2, 3, 4):
         web.faults[f"/{number}.mp4"] = [429, None]
     summary = run(library, pages[:10])
-    assert summary.exit_status == 2 and "3 × rate-limited in a row" in summary.stopped and "--sleep" in summary.stopped
+    assert summary.exit_status == 3 and "3 × rate-limited in a row" in summary.stopped and "--sleep" in summary.stopped
     assert summary.counts == {None: 5, "rate-limited": 3, "ok": 2} and len(summary.attempts) == 5
     summary = run(library, pages[:10])
     assert summary.exit_status == 0 and summary.counts == {"ok": 10} and not summary.missing
+
+
+def answer(monkeypatch, message, *warnings):
+    """Has YouTube's extractor answer every video with one message, as yt-dlp hands it on."""
+
+    def fail(extractor, url):
+        for warning in warnings:
+            extractor.report_warning(warning)
+        raise ExtractorError(message, expected=True)
+
+    monkeypatch.setattr(YoutubeIE, "_real_extract", fail)
+
+
+def check_sixty(library, subject, summary):
+    """Whether sixty videos that one message answered are booked as it speaks of them, of the account or the like."""
+    sources = [VideoSource(f"v{number}", f"{number:011d}") for number in range(60)]
+    again = {source.name for source in plan_downloads(library, sources).todo}
+    if subject == "video":
+        assert len(summary.attempts) == 60 and summary.stopped is None and summary.exit_status == 1
+        assert {attempt.status for attempt in summary.attempts} == {summary.attempts[0].status}
+        assert again == (set() if summary.attempts[0].status != "later" else {source.name for source in sources})
+    else:
+        assert len(summary.attempts) == {"account": 3, "client": 5, "unknown": 5, "network": 10}[subject]
+        assert summary.exit_status == 3 and "in a row" in summary.stopped and "run again" in summary.stopped
+        assert len(again) == 60, "booked against a video"
+
+
+def sixty(library, sleep=0.0, **options):
+    sources = [VideoSource(f"v{number}", f"{number:011d}") for number in range(60)]
+    quick = DownloadOptions(ytdlp_arguments=("--use-extractors", "youtube"))  # of 1,700
+    return download_videos(library, plan_downloads(library, sources), quick, 1, sleep, **options)
+
+
+@pytest.mark.parametrize("status", SAID)
+def test_every_video_answered_alike(library, monkeypatch, status):
+    """By a video in its own right, or by a broken client, a blocked account and the like."""
+    answer(monkeypatch, SAID[status][0])
+    summary = sixty(library)
+    assert summary.attempts[0].status == status
+    check_sixty(library, SPEAKS_OF[status], summary)
+
+
+def test_messages_that_people_met_over_sixty_videos(tmp_path, monkeypatch, shared):
+    with (shared / "cases" / "youtube_messages.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+    for number, (speaks_of, message, _) in enumerate(rows):
+        answer(monkeypatch, message)
+        library = VideoLibrary(tmp_path / str(number))
+        check_sixty(library, speaks_of.split(",")[0], sixty(library))
+
+
+def test_a_client_that_fails_between_videos_that_are_gone(library, monkeypatch):
+    """What is said of a video does not show that the client works."""
+
+    def fail(extractor, url):
+        gone = int(url[-11:]) % 2
+        raise ExtractorError("Video unavailable" if gone else "This video is DRM protected", expected=True)
+
+    monkeypatch.setattr(YoutubeIE, "_real_extract", fail)
+    summary = sixty(library)
+    assert summary.counts == {None: 51, "client": 5, "gone": 4} and "5 × client in a row" in summary.stopped
+
+
+def test_warnings_are_kept(library, monkeypatch):
+    invalid = "The provided YouTube account cookies are no longer valid. They have likely been rotated"
+    answer(monkeypatch, "Requested format is not available", "n challenge solving failed", invalid)
+    assert "3 × sign-in in a row" in sixty(library).stopped
+    (first, *_) = Manifest(library.manifest_path)
+    assert all(any(said in kept for kept in first.warnings) for said in ("n challenge solving failed", invalid))
+
+
+def test_a_manifest_burnt_before(library, monkeypatch):
+    """What a broken client was once booked as against the videos is asked again where that is wanted."""
+    sources = [VideoSource(f"v{number}", f"{number:011d}") for number in range(60)]
+    for number, source in enumerate(sources):
+        fail(library, source.name, "format" if number % 2 else "gone")
+    assert plan_downloads(library, sources).todo == []
+    plan = plan_downloads(library, sources, retry_statuses=("format", "gone"))
+    assert len(plan.todo) == 60
+    answer(monkeypatch, "Requested format is not available")
+    assert "client" in download_videos(library, plan, sleep=0).stopped
+    assert len(plan_downloads(library, sources).todo) == 5, "those that were asked are the client's now"
+
+
+def test_wait_and_go_on(library, pages, web):
+    for number in (2, 3, 4):
+        web.faults[f"/{number}.mp4"] = [429, None]
+    plan = plan_downloads(library, pages[:10])
+    started = time.monotonic()
+    summary = download_videos(library, plan, DownloadOptions(ytdlp_arguments=QUICK), wait=0.5)
+    assert time.monotonic() - started > 0.5
+    assert summary.exit_status == 0 and summary.counts == {"ok": 10} and len(summary.attempts) == 13
+
+
+def test_waiting_in_vain_ends(library, monkeypatch):
+    answer(monkeypatch, "Sign in to confirm you're not a bot.")
+    summary = sixty(library, wait=0.01)
+    assert "bot-check in a row" in summary.stopped and len(summary.attempts) == 3 * 6 and summary.exit_status == 3
+    answer(monkeypatch, "This video is DRM protected")
+    assert len(sixty(library, wait=60).attempts) == 5, "waiting mends no client"
+
+
+def test_pace(library, pages, monkeypatch):
+    """Of all workers together; by default that of a guest of YouTube."""
+    plan = plan_downloads(library, pages[:4])
+    started = time.monotonic()
+    download_videos(library, plan, DownloadOptions(ytdlp_arguments=QUICK), num_workers=4, sleep=0.4)
+    assert time.monotonic() - started > 3 * 0.4
+    waits = []
+    monkeypatch.setattr(threading.Event, "wait", lambda event, seconds=None: waits.append(seconds) and False)
+    pace = _Pace(None)
+    for source in (VideoSource("v", "AAAAAAAAAAA"), VideoSource("w", "BBBBBBBBBBB"), pages[0]):
+        pace.wait(source, threading.Event())
+    assert waits[0] <= 0 and 14 < waits[1] <= YOUTUBE_PACE_S == 15 and len(waits) == 2
+    assert 3600 / YOUTUBE_PACE_S < 300
 
 
 def test_rate_limits_apart_do_not(library, pages, web):
@@ -133,7 +256,7 @@ def test_stopped_by_hand(library, pages, web):
     wait_for(lambda: len(library.downloaded_names()) >= 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=20)
-    assert process.returncode == 2 and "run again to go on" in output
+    assert process.returncode == 3 and "run again to go on" in output
 
 
 def test_nothing_half_is_in_place_at_any_kill(library, pages, web):
@@ -164,13 +287,14 @@ def test_no_space(library, pages, monkeypatch):
 
     monkeypatch.setattr("surglavi_hf.media.fetch.probe_video", full)
     summary = run(library, pages[:3])
-    assert summary.exit_status == 2 and "make room" in summary.stopped
+    assert summary.exit_status == 3 and "make room" in summary.stopped
     assert not Manifest(library.manifest_path).by_video(), "a full disk says nothing of the videos"
 
 
-def fail(library, name, *statuses):
+def fail(library, name, *statuses, source="x", seconds=None):
     for status in statuses:
-        Manifest(library.manifest_path).append(Attempt("2026-01-01T00:00:00+00:00", name, "x", status))
+        attempt = Attempt("2026-01-01T00:00:00+00:00", name, source, status, seconds=seconds)
+        Manifest(library.manifest_path).append(attempt)
 
 
 def test_what_is_tried_again(library):
@@ -184,24 +308,52 @@ def test_what_is_tried_again(library):
     fail(library, "found", "network", "network", "ok")
     for status in ("gone", "private", "age", "region", "format"):
         fail(library, status, status)
+    for status in ("client", "unknown", "later"):
+        fail(library, status, *[status] * 5)
     names = ["there", "new", "deleted", "limited", "checked", "once", "often", "found"]
-    names += ["gone", "private", "age", "region", "format", "../x"]
+    names += ["gone", "private", "age", "region", "format", "client", "unknown", "later", "../x"]
     sources = [VideoSource(name, "-9uZldT-tSk") for name in names]
     plan = plan_downloads(library, [*sources, VideoSource("new", "AAAAAAAAAAA")])
-    again = ["new", "deleted", "limited", "checked", "once", "found"]
-    assert [source.name for source in plan.todo] == again and plan.todo[0].youtube_id == "-9uZldT-tSk"
+    again = ["new", "deleted", "once", "checked", "found", "often", "limited", "client", "unknown", "later"]
+    assert [source.name for source in plan.todo] == again, "those that failed least do not come first"
+    assert plan.todo[0].youtube_id == "-9uZldT-tSk"
     assert plan.statuses == {
-        **dict.fromkeys(names[8:13], "gone"),
-        **{status: status for status in ("gone", "private", "age", "region", "format")},
+        **{status: status for status in names[8:16]},
         **{"there": "ok", "new": None, "deleted": None, "limited": "rate-limited", "checked": "bot-check"},
         **{"once": "network", "often": "network", "found": "network", "../x": "format"},
     }
     everything = plan_downloads(library, sources, retry_failed=True)
-    assert [source.name for source in everything.todo] == names[1:-1]
+    assert {source.name for source in everything.todo} == set(names[1:-1])
+    some = plan_downloads(library, sources, retry_statuses=("format", "gone"))
+    assert {source.name for source in some.todo} == {*again, "format", "gone"}
     limited = plan_downloads(library, sources, limit=2)
     assert [source.name for source in limited.todo] == again[:2] and limited.left_out == frozenset(again[2:])
     assert limited.statuses == plan.statuses
     assert [source.name for source in plan.unnoted] == ["there"]
+
+
+def test_what_counts_against_a_video(library):
+    """Of what may pass only what failed while others came down: three of them, and a video is given up."""
+    sources = [VideoSource("v", "AAAAAAAAAAA"), VideoSource("w", "BBBBBBBBBBB")]
+
+    def is_open():
+        return "v" in {source.name for source in plan_downloads(library, sources).todo}
+
+    for status, place in (("client", "AAAAAAAAAAA"), ("network", "AAAAAAAAAAA"), ("unknown", "AAAAAAAAAAA")):
+        for _ in range(3):
+            assert is_open()
+            fail(library, "v", status, source=place)
+            assert is_open(), "counted although nothing came down"
+            fail(library, "elsewhere", "ok", source="https://vimeo.com/1", seconds=1.0)
+            fail(library, "adopted", "ok", source="BBBBBBBBBBB")
+            assert is_open() or status == "network"
+            fail(library, "w", "ok", source="BBBBBBBBBBB", seconds=1.0)
+        assert not is_open(), status
+        library.manifest_path.unlink()
+    fail(library, "v", "truncated", "truncated")
+    assert is_open()
+    fail(library, "v", "truncated")
+    assert not is_open()
 
 
 def test_what_is_there_without_a_line_gets_one(library, pages):
@@ -214,7 +366,9 @@ def test_what_is_there_without_a_line_gets_one(library, pages):
     assert {name: [one.status for one in tried] for name, tried in attempts.items()} == {
         **{"video0": ["ok"], "video1": ["ok"]}
     }
-    assert attempts["video1"][0].message == "was there already"
+    found = attempts["video1"][0]
+    assert (found.message, found.format, found.seconds) == ("was there already", "h264 64x64", None)
+    assert found.size == library.video_path("video1").stat().st_size and found.duration == pytest.approx(2.9, abs=0.1)
 
 
 def test_limit(library, pages):
@@ -227,7 +381,7 @@ def test_limit(library, pages):
 def test_no_network_ends_the_run(library, pages):
     sources = [VideoSource(source.name, None, "http://127.0.0.1:9/v.mp4") for source in pages]
     summary = run(library, sources)
-    assert summary.exit_status == 2 and "10 × network in a row" in summary.stopped and len(summary.attempts) == 10
+    assert summary.exit_status == 3 and "10 × network in a row" in summary.stopped and len(summary.attempts) == 10
 
 
 def test_what_ends_with_the_breaker_is_noted(library, pages, web):
@@ -259,7 +413,7 @@ def test_runs_that_overlap(library, pages, web):
 
 def test_arguments(library, pages):
     plan = plan_downloads(library, pages)
-    for arguments in ({"num_workers": 0}, {"sleep": -1}, {"sleep": float("nan")}, {"sleep": 1e300}):
+    for arguments in ({"num_workers": 0}, {"sleep": -1}, {"sleep": float("nan")}, {"sleep": 1e300}, {"wait": 0}):
         with pytest.raises(ValueError, match=re.escape(next(iter(arguments)))):
             download_videos(library, plan, **arguments)
 

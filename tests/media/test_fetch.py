@@ -51,11 +51,31 @@ def test_what_goes_wrong(library, page, web, fault, status):
 
 def test_a_part_is_taken_up(library, page, web):
     web.faults["/v.mp4"] = ["cut"]
-    assert fetcher(library).fetch(VideoSource("v", None, page)).status == "truncated"
+    assert fetcher(library).fetch(VideoSource("v", None, page)).status == "network"
     del web.faults["/v.mp4"]
     assert fetcher(library).fetch(VideoSource("v", None, page)).status == "ok"
     assert library.video_path("v").read_bytes() == web.pages["/v.mp4"]
     assert "bytes=" in "".join(filter(None, web.ranges)), "the second download started anew"
+
+
+def test_what_a_kill_left_is_of_its_address(library, page, web, tmp_path, write_video, monkeypatch):
+    """Even a whole file is not taken for the video where that is elsewhere now, or wanted in another way."""
+    with monkeypatch.context() as patch:
+        patch.setattr("surglavi_hf.media.fetch.probe_video", lambda *_: 1 / 0)  # stands for the kill
+        fetcher(library).fetch(VideoSource("v", None, page))
+    assert [path.name for path in library.partial_dir("v").glob("*.mp4")] == ["mp4.mp4"]
+    web.pages["/other.mp4"] = write_video(tmp_path / "other.mp4", TIMES[:15]).read_bytes()
+    assert fetcher(library).fetch(VideoSource("v", None, f"{web.address}/other.mp4")).status == "ok"
+    assert library.video_path("v").read_bytes() == web.pages["/other.mp4"]
+
+
+def test_a_whole_file_that_a_kill_left_is_taken_up(library, page, web, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("surglavi_hf.media.fetch.probe_video", lambda *_: 1 / 0)
+        fetcher(library).fetch(VideoSource("v", None, page))
+    bodies = web.requests["/v.mp4"]
+    assert fetcher(library).fetch(VideoSource("v", None, page)).status == "ok"
+    assert web.requests["/v.mp4"] == bodies + 1, "looked at, not downloaded again"
 
 
 def test_what_is_not_the_video_goes_to_quarantine(library, page, web):

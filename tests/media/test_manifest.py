@@ -2,10 +2,13 @@
 import json
 import multiprocessing
 
-import pytest
-
 from surglavi_hf.media import Attempt, Manifest
-from surglavi_hf.media.manifest import failure_status, without_secrets
+from surglavi_hf.media.manifest import warnings_to_keep, without_secrets
+
+WRONG = (
+    *({"name": ["a"]}, {"status": ["x"]}, {"status": "[/bold]"}, {"size": "big"}, {"duration": {}}),
+    *({"warnings": "text"}, {"warnings": [3]}),
+)
 
 
 def attempt(name="v", status="ok", **values):
@@ -33,10 +36,10 @@ def test_a_line_that_was_cut_short(tmp_path, caplog):
     manifest.append(attempt("b"))
     with manifest.path.open("ab") as file:
         file.write(b'null\n[]\n{}\n\xff\n{"name": 3}\n' + b"[" * 100_000 + b"\n")
-        for wrong in ({"name": ["a"]}, {"status": ["x"]}, {"status": "[/bold]"}, {"size": "big"}, {"duration": {}}):
+        for wrong in WRONG:
             file.write(json.dumps(vars(attempt()) | wrong).encode() + b"\n")
     assert [one.name for one in manifest] == ["a", "b"]
-    assert len(caplog.records) == 12 and "line 2 is no attempt" in caplog.records[0].getMessage()
+    assert len(caplog.records) == 14 and "line 2 is no attempt" in caplog.records[0].getMessage()
 
 
 def append_many(path, name):
@@ -56,52 +59,20 @@ def test_several_processes(tmp_path):
     )
 
 
-# As yt-dlp and YouTube say it.
-@pytest.mark.parametrize(
-    "status, message",
-    [
-        (
-            "rate-limited",
-            "Video unavailable. This content isn’t available, try again later.",
-        ),
-        ("rate-limited", "The current session has been rate-limited by YouTube for up to an hour."),
-        ("rate-limited", "Unable to download webpage: HTTP Error 429: Too Many Requests"),
-        ("bot-check", "Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies"),
-        ("bot-check", "Sign in to confirm you're not a bot."),
-        ("bot-check", "unable to download video data: HTTP Error 403: Forbidden"),
-        ("age", "Sign in to confirm your age. This video may be inappropriate for some users."),
-        ("private", "Private video. Sign in if you've been granted access to this video"),
-        ("private", "Join this channel to get access to members-only content like this video"),
-        ("region", "Video unavailable. The uploader has not made this video available in your country"),
-        ("region", "This video is not available from your location due to geo restriction"),
-        ("gone", "Video unavailable"),
-        ("gone", "Video unavailable. This video has been removed by the uploader"),
-        ("gone", "This video is no longer available because the YouTube account has been terminated."),
-        ("gone", "Unable to download webpage: HTTP Error 404: Not Found"),
-        ("gone", "HTTP Error 410: Gone"),
-        ("format", "Requested format is not available. Use --list-formats for a list of available formats"),
-        ("format", "No video formats found!"),
-        ("format", "Unsupported URL: https://example.org/"),
-        ("truncated", "46218 bytes read, 46218 more expected. Giving up after 3 retries"),
-        ("truncated", "Downloaded 100 bytes, expected 200 bytes"),
-        ("network", "Unable to download webpage: The read operation timed out"),
-        ("network", "HTTP Error 500: Internal Server Error"),
-        ("network", "<urlopen error [Errno -3] Temporary failure in name resolution>"),
-        ("network", "HTTP Error 503: Service Unavailable"),
-        ("network", "<urlopen error [Errno 11] Resource temporarily unavailable>"),
-        ("network", "Failed to resolve 'drmartin.org'"),
-        ("network", "Unable to connect to proxy"),
-        ("region", "HTTP Error 451: Unavailable For Legal Reasons"),
-        ("format", "This video is DRM protected"),
-        ("network", "something new"),
-    ],
-)
-def test_failure_status(status, message):
-    assert failure_status(f"ERROR: [youtube] -9uZldT-tSk: {message}") == status
+def test_warnings(tmp_path):
+    """Of a burst the first ten different ones, without what is secret."""
+    said = ["n challenge solving failed", "from https://host/v?sig=hidden", *map(str, range(20))]
+    kept = warnings_to_keep(["n challenge solving failed", *said])
+    assert len(kept) == 10 and kept[:3] == (said[0], "from https://host/v", "0")
+    manifest = Manifest(tmp_path / "downloads.jsonl")
+    manifest.append(attempt(status="client", warnings=kept))
+    assert next(iter(manifest)).warnings == kept
 
 
-def test_forbidden_elsewhere_is_private():
-    assert failure_status("HTTP Error 403: Forbidden", youtube=False) == "private"
+def test_lines_of_before_the_warnings(tmp_path):
+    values = {name: value for name, value in vars(attempt()).items() if name != "warnings"}
+    (tmp_path / "m.jsonl").write_text(json.dumps(values) + "\n")
+    assert list(Manifest(tmp_path / "m.jsonl")) == [attempt()]
 
 
 def test_secrets():

@@ -2,7 +2,8 @@
 import pytest
 
 from surglavi_hf.media import VideoSource, read_ids, select_sources, shard
-from surglavi_hf.media.sources import is_youtube
+from surglavi_hf.media.identity import is_youtube
+from surglavi_hf.media.sources import place_of
 
 YOUTUBE = "https://www.youtube.com/watch?v="
 SOURCES = [VideoSource(f"name{number}", f"{number:011d}") for number in range(10)]
@@ -37,6 +38,14 @@ def test_address(youtube_id, url, address):
 
 def test_is_youtube():
     assert is_youtube("https://www.youtube-nocookie.com/embed/x") and not is_youtube("https://notyoutube.com/x")
+
+
+def test_place_of():
+    """What servers have in common that answer alike: all of YouTube's are one."""
+    youtube = {"-9uZldT-tSk", "https://youtu.be/-9uZldT-tSk", "https://www.youtube.com/watch?v=-9uZldT-tSk"}
+    assert {place_of(address) for address in youtube} == {"youtube.com"}
+    assert place_of("https://vimeo.com/1") == "vimeo.com" != place_of("http://127.0.0.1:9/v.mp4") == "127.0.0.1"
+    assert place_of("") == place_of("http://[broken") == ""
 
 
 @pytest.mark.parametrize("count", [1, 3, 10, 13])
