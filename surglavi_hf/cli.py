@@ -14,10 +14,15 @@ from .cli_options import build_parser
 from .faults import report
 
 _HUB = "aleperez24/SurgCLIP"
+_USAGE = 2  # as argparse
+_TELL_BY_1 = ("download", "adopt", "manifest", "frames", "doctor")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status, 1 with one line on standard error where it failed."""
+    """
+    Runs one command; returns the exit status. Where it failed there is one line on standard error and the status is 1,
+    or 2 of commands whose status 1 tells what they found.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     further: list[str] = []
     if arguments[:1] == ["tree"]:
@@ -35,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except (Exception, KeyboardInterrupt) as error:
-        return report(error, f"surglavi {options.command}: ", options.debug)
+        status = report(error, f"surglavi {options.command}: ", options.debug)
+        return _USAGE if status == 1 and options.command in _TELL_BY_1 else status
 
 
 def _dashed_video_last(arguments: list[str]) -> list[str]:
@@ -104,14 +110,29 @@ def _download(options: argparse.Namespace) -> int:
         sources = [source for source in select_sources(videos.sources, read_ids(options.ids)) if source in part_of_it]
     names = ("max_height", "audio", "cookies", "cookies_from_browser", "proxy", "ytdlp_arguments")
     download_options = DownloadOptions(**{name: getattr(options, name) for name in names})
-    plan = plan_downloads(videos.library, sources, options.retry_failed, options.limit)
+    plan = plan_downloads(videos.library, sources, options.retry_failed, options.limit, options.retry_status)
     if options.estimate:
         show(show_estimate(estimate_download(videos, plan, options.max_height)))
         return 0
+    if plan.at_youtube:
+        _require_javascript(plan.at_youtube, download_options.ytdlp_options()["js_runtimes"])
+    wait = None if options.wait is None else 60 * options.wait
     lock = "download" if options.shard is None else f"download-{part[0]}-of-{part[1]}"
-    summary = download_videos(videos.library, plan, download_options, options.workers, options.sleep, lock)
+    summary = download_videos(videos.library, plan, download_options, options.workers, options.sleep, lock, wait)
     show(show_download(summary, videos))
     return summary.exit_status
+
+
+def _require_javascript(num_videos: int, runtimes: dict) -> None:
+    """Without one YouTube gives nearly no formats, which would look as if the videos had none."""
+    from .doctor import examine_javascript
+
+    finding = examine_javascript(runtimes)
+    if finding.needed:
+        raise RuntimeError(
+            f"{num_videos:,} videos are at YouTube, which wants a {finding.what}, found: {finding.found}; "
+            f"{finding.remedy}"
+        )
 
 
 def _adopt(options: argparse.Namespace) -> int:

@@ -81,9 +81,9 @@ def _add_download(commands: Any) -> None:
         help="the videos of a database, from YouTube and elsewhere",
         description="Downloads the videos that are missing, as videos/NAME/NAME.mp4 beside the database; can be "
         "stopped and started again at any time. Every attempt is a line of downloads.jsonl. Exit status 0 where all "
-        "videos are there, 1 where some are not, 2 where it ended early. Further options of yt-dlp come last, after "
-        "a lone --.",
-        epilog="example: surglavi download --data-dir DIR --sleep 5 -- --limit-rate 4M",
+        "videos are there, 1 where some are not, 2 for wrong usage, cookies that cannot be read, another run at work "
+        "or no JavaScript runtime, 3 where it ended early. Further options of yt-dlp come last, after a lone --.",
+        epilog="example: surglavi download --data-dir DIR --wait 60 -- --limit-rate 4M",
     )
     download.add_argument(*_DATA_DIR, required=True, metavar="DIR", help="folder that holds surglavi_beta.db")
     download.add_argument("--estimate", action="store_true", help="say what it will take, and download nothing")
@@ -94,11 +94,30 @@ def _add_download(commands: Any) -> None:
     download.add_argument("--max-height", type=int, default=720, metavar="PIXELS", help="at most (default: 720)")
     download.add_argument("--audio", action="store_true", help="keep the sound; needs FFmpeg")
     download.add_argument("--workers", type=int, default=1, metavar="N", help="videos at a time (default: 1)")
-    download.add_argument("--sleep", type=float, default=0.0, metavar="SECONDS", help="after each video (default: 0)")
+    download.add_argument(
+        "--sleep",
+        type=float,
+        metavar="SECONDS",
+        help="between the starts of two videos, of all workers together (default: 15 at YouTube, where a guest may "
+        "have about 300 an hour; 0 elsewhere)",
+    )
+    download.add_argument(
+        "--wait",
+        type=float,
+        metavar="MINUTES",
+        help="where a rate limit, a bot check or the network would end the run: wait so long, then go on",
+    )
     download.add_argument("--limit", type=_count, metavar="N", help="try so many videos at most")
     download.add_argument("--ids", metavar="FILE", help="only these YouTube ids, addresses or names, one a line")
     download.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts, for N machines")
     download.add_argument("--retry-failed", action="store_true", help="try again what failed for good")
+    download.add_argument(
+        "--retry-status",
+        type=_statuses,
+        default=(),
+        metavar="STATUS,…",
+        help="try again what failed so, for example format,gone after a run with a broken yt-dlp",
+    )
 
 
 def _add_media(commands: Any) -> None:
@@ -115,7 +134,7 @@ def _add_media(commands: Any) -> None:
         "frames",
         help="store small frames of all videos, for fast training",
         description="Writes frames/NAME.arrow for each video of a library; what is up to date is skipped. Exit status "
-        "1 where a video failed.",
+        "1 where a video failed, 2 for wrong usage.",
         epilog="example: surglavi frames --data-dir DIR --workers 8",
     )
     frames.add_argument(*_DATA_DIR, required=True, metavar="DIR", help="folder that holds videos/")
@@ -127,10 +146,19 @@ def _add_media(commands: Any) -> None:
         "doctor",
         help="whether this machine has what downloads and decoding need",
         description="Looks for a JavaScript runtime, yt-dlp, decoders, FFmpeg, disk and a Hub login, and names the "
-        "remedy for what is missing. Exit status 1 where something is needed.",
+        "remedy for what is missing. Exit status 1 where something is needed, 2 for wrong usage.",
         epilog="example: surglavi doctor --data-dir DIR",
     )
     doctor.add_argument(*_DATA_DIR, default=".", metavar="DIR", help="where the videos go (default: .)")
+
+
+def _statuses(text: str) -> tuple[str, ...]:
+    from .media import FAILURES
+
+    statuses = tuple(text.split(","))
+    if unknown := [status for status in statuses if status not in FAILURES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no status, expected some of {', '.join(FAILURES)}")
+    return statuses
 
 
 def _count(text: str) -> int:

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.util import find_spec
@@ -16,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 from yt_dlp.globals import supported_js_runtimes
 
-from .media import backend_problems, installed_backends
+from .data import estimate_download, read_database_videos
+from .media import DownloadOptions, VideoLibrary, backend_problems, installed_backends, plan_downloads
 
 OLD_YT_DLP = timedelta(days=60)  # YouTube changes, and yt-dlp after it, about every month
 LITTLE_DISK = 20e9  # a hundred videos or so
@@ -42,7 +44,7 @@ class Finding:
 
 def examine(data_dir: str | os.PathLike) -> list[Finding]:
     """Returns what this machine has. `data_dir` is the folder whose disk the videos go to; it need not be there."""
-    return [_javascript(), _yt_dlp(), _decoders(), _ffmpeg(), _disk(Path(data_dir)), _hub()]
+    return [examine_javascript(), _yt_dlp(), _decoders(), _ffmpeg(), _disk(Path(data_dir)), _hub()]
 
 
 def show_findings(findings: list[Finding]) -> RenderableType:
@@ -54,13 +56,24 @@ def show_findings(findings: list[Finding]) -> RenderableType:
     return table
 
 
-def _javascript() -> Finding:
+def examine_javascript(runtimes: Mapping[str, Mapping] | None = None) -> Finding:
+    """
+    Returns whether yt-dlp has what it needs to read YouTube's pages.
+
+    Args:
+        runtimes: Those to look for, as yt-dlp's option `js_runtimes`: by name, with the `path` of the program or
+            `None`. By default all that it knows.
+    """
     what, remedy = "JavaScript runtime", "install Deno 2.3 or Node.js 22, or newer; YouTube needs one"
-    runtimes = [info for runtime in supported_js_runtimes.value.values() if (info := runtime().info)]
+    known = supported_js_runtimes.value
+    wanted = [(runtime, None) for runtime in known.values()]
+    if runtimes is not None:
+        wanted = [(known[name], config.get("path")) for name, config in runtimes.items() if name in known]
+    infos = [info for runtime, path in wanted if (info := runtime(path=path).info)]
     if find_spec("yt_dlp_ejs") is None:
         return Finding(what, "yt-dlp-ejs is not installed", "pip install 'yt-dlp[default]'", needed=True)
-    found = ", ".join(f"{info.name} {info.version}" for info in runtimes)
-    if any(info.supported for info in runtimes):
+    found = ", ".join(f"{info.name} {info.version}" for info in infos)
+    if any(info.supported for info in infos):
         return Finding(what, found)
     return Finding(what, f"{found}, too old" if found else "none", remedy, needed=True)
 
@@ -88,12 +101,25 @@ def _ffmpeg() -> Finding:
 def _disk(folder: Path) -> Finding:
     folder = Path(os.path.expanduser(folder)).absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-    free = shutil.disk_usage(there).free
+    free = VideoLibrary(folder).free_space()
     found = f"{free / 1e9:,.0f} GB free for {folder}"
     if not os.access(there, os.W_OK):
         return Finding("disk", f"{there} cannot be written to", "name another --data-dir", needed=True)
+    if needed := _still_to_come(folder):
+        found += f", about {needed / 1e9:,.1f} GB to download"
+        remedy = "make room, name another --data-dir, or download a part of it (--max-height, --limit, --ids)"
+        return Finding("disk", found, remedy if needed > free else None, needed=needed > free)
     remedy = "make room; surglavi download --estimate says how much is needed" if free < LITTLE_DISK else None
     return Finding("disk", found, remedy)
+
+
+def _still_to_come(folder: Path) -> float:
+    """Returns how many bytes the videos that are missing will take; 0 where there is no database to tell."""
+    try:
+        videos = read_database_videos(folder)
+    except (OSError, ValueError):
+        return 0.0
+    return estimate_download(videos, plan_downloads(videos.library, videos.sources), DownloadOptions().max_height).size
 
 
 def _hub() -> Finding:

@@ -9,9 +9,11 @@ import sys
 
 import pytest
 from datasets import load_dataset
+from yt_dlp.globals import supported_js_runtimes
 
 from surglavi_hf.cli import _COMMANDS, main
 from surglavi_hf.data import DATABASE_NAME
+from surglavi_hf.media import Attempt, Manifest, VideoLibrary
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in sorted(_COMMANDS))])
@@ -29,7 +31,7 @@ def test_help(arguments, capsys):
         ("check", "demo/corpus"),
         ("tree", "procedure-001 --data-dir demo/corpus"),
         ("convert", "surgclip_beta.pth surgclip-beta"),
-        ("download", "--data-dir DIR --sleep 5 -- --limit-rate 4M"),
+        ("download", "--data-dir DIR --wait 60 -- --limit-rate 4M"),
         ("adopt", "/old/downloads --data-dir DIR"),
         ("frames", "--data-dir DIR --workers 8"),
         ("doctor", "--data-dir DIR"),
@@ -124,7 +126,7 @@ def collection(corpus, tmp_path):
 
 def test_adopt_and_frames(collection, capsys):
     data_dir = str(collection)
-    assert main(["frames", "--data-dir", data_dir]) == 1
+    assert main(["frames", "--data-dir", data_dir]) == 2
     assert "surglavi frames: error: no videos in" in capsys.readouterr().err
     assert main(["adopt", str(collection / "old"), "--data-dir", data_dir]) == 0
     assert "videos linked" in capsys.readouterr().out
@@ -156,6 +158,7 @@ def test_download(collection, capsys):
         (["--ids", "nothing.txt"], "nothing.txt"),
         (["--workers", "0"], "num_workers=0"),
         (["--sleep", "-1"], "sleep=-1.0"),
+        (["--wait", "0"], "wait=0.0"),
         (["--max-height", "0"], "max_height=0"),
         (["--cookies", "nothing.txt"], "nothing.txt"),
         (["--", "--exec", "ls"], "is not passed on"),
@@ -163,9 +166,45 @@ def test_download(collection, capsys):
     ],
 )
 def test_wrong_input_to_download(collection, arguments, message, capsys):
-    assert main(["download", "--data-dir", str(collection), *arguments]) == 1
+    assert main(["download", "--data-dir", str(collection), *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("surglavi download: error: ") and message in error and error.count("\n") == 1
+
+
+def test_another_run_at_work(collection, capsys):
+    with VideoLibrary(collection).lock("download"):
+        assert main(["download", "--data-dir", str(collection)]) == 2
+    assert "another `surglavi download` is at work" in capsys.readouterr().err
+
+
+def test_youtube_without_javascript_is_refused(collection, monkeypatch, capsys):
+    """Before it answers every video with formats that are not available. Other servers need none."""
+    monkeypatch.setattr(supported_js_runtimes, "value", {})
+    assert main(["download", "--data-dir", str(collection), "--limit", "1", "--", "--retries", "0"]) == 1
+    with contextlib.closing(sqlite3.connect(collection / DATABASE_NAME)) as connection:
+        connection.execute("UPDATE videos SET url = 'https://youtu.be/-9uZldT-tSk' WHERE name = 'procedure-002'")
+        connection.commit()
+    assert main(["download", "--data-dir", str(collection), "--estimate"]) == 0
+    capsys.readouterr()
+    assert main(["download", "--data-dir", str(collection)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("surglavi download: error: 1 videos are at YouTube, which wants a JavaScript runtime")
+    assert "install Deno" in error and error.count("\n") == 1
+    assert len((collection / "downloads.jsonl").read_text().splitlines()) == 1, "asked nevertheless"
+
+
+def test_retry_status(collection, capsys):
+    """Repairs a manifest that a broken yt-dlp burnt."""
+    Manifest(collection / "downloads.jsonl").append(
+        *(Attempt("2026-01-01T00:00:00+00:00", f"procedure-{number:03}", "x", "format") for number in range(1, 11))
+    )
+    arguments = ["download", "--data-dir", str(collection), "--", "--retries", "0"]
+    assert main(arguments) == 1 and len(list(Manifest(collection / "downloads.jsonl"))) == 10
+    assert main([*arguments[:3], "--retry-status", "format,gone", *arguments[3:]]) == 3
+    assert list(Manifest(collection / "downloads.jsonl"))[-1].status == "network"
+    with pytest.raises(SystemExit):
+        main([*arguments[:3], "--retry-status", "broken"])
+    assert "'broken' is no status, expected some of gone, private" in capsys.readouterr().err
 
 
 def test_doctor(tmp_path, capsys):

@@ -9,7 +9,11 @@ from rich.console import Console
 from yt_dlp.globals import supported_js_runtimes
 
 from surglavi_hf import doctor
-from surglavi_hf.doctor import Finding, examine, show_findings
+from surglavi_hf.data import DATABASE_NAME
+from surglavi_hf.doctor import Finding, examine, examine_javascript, show_findings
+from surglavi_hf.media import DownloadOptions
+
+from .data.reference import write_database
 
 
 def found(findings):
@@ -47,10 +51,21 @@ def test_decoders(monkeypatch, backends, problems, expected):
     ],
 )
 def test_javascript(monkeypatch, infos, shown, needed):
-    runtimes = {info.name: lambda info=info: SimpleNamespace(info=info) for info in infos}
+    runtimes = {info.name: lambda path, info=info: SimpleNamespace(info=info) for info in infos}
     monkeypatch.setattr(supported_js_runtimes, "value", runtimes)
-    finding = doctor._javascript()
+    finding = examine_javascript()
     assert (finding.found, finding.needed, bool(finding.remedy)) == (shown, needed, needed)
+
+
+def test_a_javascript_runtime_elsewhere(tmp_path):
+    """As `-- --js-runtimes deno:/my/deno` names it."""
+    program = tmp_path / "deno"
+    program.write_text("#!/bin/sh\necho 'deno 2.5.0 (stable)'\n")
+    program.chmod(0o755)
+    runtimes = DownloadOptions(ytdlp_arguments=("--js-runtimes", f"deno:{program}")).ytdlp_options()["js_runtimes"]
+    finding = examine_javascript(runtimes)
+    assert finding.remedy is None and "deno 2.5.0" in finding.found
+    assert examine_javascript({"deno": {"path": str(tmp_path / "none")}}).needed
 
 
 def test_an_old_yt_dlp(monkeypatch):
@@ -65,6 +80,16 @@ def test_disk(tmp_path, monkeypatch):
     assert "make room" in doctor._disk(tmp_path).remedy
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert doctor._disk(tmp_path).needed
+
+
+def test_the_disk_of_a_database(tmp_path, monkeypatch):
+    """Its videos that are missing have to find room."""
+    rows = [{"video_id": number, "name": f"v{number}", "duration": 3600.0} for number in range(10)]
+    write_database(tmp_path / DATABASE_NAME, videos=rows)
+    for free, needed in ((1e12, False), (5e9, True)):
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        finding = doctor._disk(tmp_path)
+        assert "about 6.3 GB to download" in finding.found and finding.needed == bool(finding.remedy) == needed
 
 
 def test_hub(monkeypatch):

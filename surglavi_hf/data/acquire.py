@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # Laparoscopic video in H.264: five clips of Cholec80 at 480p have 0.86 Mbit/s, one of AutoLaparo at 1080p has 2.3.
 BITRATE_480P, BITRATE_EXPONENT = 0.86e6, 1.2
-VIDEOS_AN_HOUR = 300  # what YouTube lets a guest download
 _ENOUGH_DOWNLOADS = 5
 
 
@@ -69,7 +68,8 @@ class DownloadEstimate:
         size: In bytes.
         measured: How many earlier downloads `size` is supposed from; 0 where it is from typical bitrates.
         captions: That the videos cover, by level.
-        download_hours: At least, for a guest at YouTube.
+        download_hours: At least, at the pace of a guest at YouTube.
+        free: Bytes of the disk that are free.
     """
 
     videos: int
@@ -79,6 +79,7 @@ class DownloadEstimate:
     measured: int
     captions: dict[str, int]
     download_hours: float
+    free: int
 
 
 def read_database_videos(data_dir: str | os.PathLike) -> DatabaseVideos:
@@ -100,13 +101,15 @@ def read_database_videos(data_dir: str | os.PathLike) -> DatabaseVideos:
 
 def estimate_download(videos: DatabaseVideos, plan: "DownloadPlan", max_height: int) -> DownloadEstimate:
     """Returns what a plan will take, as far as can be known before."""
+    from ..media import YOUTUBE_PACE_S
+
     durations = [source.duration for source in plan.todo if source.duration and source.duration > 0]
     mean = sum(durations) / len(durations) if durations else 0.0
     seconds = sum(durations) + mean * (len(plan.todo) - len(durations))
     earlier = [
         attempt
         for attempt in Manifest(videos.library.manifest_path)
-        if attempt.size and attempt.duration and attempt.status == "ok"
+        if attempt.size and attempt.duration and attempt.status == "ok" and attempt.seconds is not None  # not adopted
     ]
     if len(earlier) >= _ENOUGH_DOWNLOADS:
         rate = sum(attempt.size for attempt in earlier) / sum(attempt.duration for attempt in earlier)
@@ -119,5 +122,6 @@ def estimate_download(videos: DatabaseVideos, plan: "DownloadPlan", max_height: 
         size=seconds * rate,
         measured=len(earlier),
         captions=videos.count_captions(source.name for source in plan.todo),
-        download_hours=len(plan.todo) / VIDEOS_AN_HOUR,
+        download_hours=plan.at_youtube * YOUTUBE_PACE_S / 3600,
+        free=videos.library.free_space(),
     )

@@ -25,6 +25,9 @@ def show_estimate(estimate: DownloadEstimate) -> RenderableType:
     table.add_row("hours of video", f"{estimate.hours:,.1f}")
     source = f"measured on {estimate.measured:,} downloads" if estimate.measured else "supposed from typical bitrates"
     table.add_row(f"disk, {source}", f"about {estimate.size / 1e9:,.1f} GB")
+    enough = estimate.free >= estimate.size
+    free = f"{estimate.free / 1e9:,.1f} GB"
+    table.add_row("… free", Text(free if enough else f"only {free}: make room first", "" if enough else "red"))
     table.add_row("hours of downloading from YouTube without an account, at least", f"{estimate.download_hours:,.1f}")
     table.add_row("captions of these videos", _captions(estimate.captions))
     return table
@@ -47,7 +50,12 @@ def show_download(summary: "DownloadSummary", videos: DatabaseVideos) -> Rendera
         parts.append(Text(summary.stopped, "yellow"))
     elif any(status not in ("ok", None) for status in summary.statuses.values()):
         manifest = videos.library.manifest_path
-        parts.append(Text(f"reasons are in {manifest}; --retry-failed tries all that are not there again"))
+        parts.append(
+            Text(
+                f"reasons are in {manifest}; --retry-failed tries all that are not there again, "
+                "--retry-status those of some"
+            )
+        )
     return Group(*parts)
 
 

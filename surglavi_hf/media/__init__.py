@@ -6,6 +6,7 @@ from importlib import import_module
 from .errors import PastEndError, VideoDecodeError
 from .library import VideoLibrary, is_file_name
 from .manifest import Attempt, Manifest
+from .reasons import FAILURES
 from .sources import VideoSource, read_ids, select_sources, shard
 
 # Imported when asked for: what needs torch, or only a command uses.
@@ -16,6 +17,7 @@ _PARTS = {
     "DownloadSummary": "download",
     "FrameStoreBuild": "build_frames",
     "FrameStoreOptions": "frame_store",
+    "YOUTUBE_PACE_S": "download",
     "adopt_videos": "adopt",
     "backend_problems": "decode",
     "build_frame_stores": "build_frames",
@@ -26,6 +28,7 @@ _PARTS = {
     "read_frames": "frames",
 }
 __all__ = [
+    "FAILURES",
     "Attempt",
     "Manifest",
     "PastEndError",

@@ -16,11 +16,10 @@ from .container import read_header
 from .download_options import DownloadOptions
 from .errors import VideoDecodeError
 from .fetch import Fetcher
-from .identity import is_youtube
 from .library import VideoLibrary, is_file_name
 from .manifest import Attempt, Manifest, now, without_secrets
 from .reasons import SPEAKS_OF, Status, Subject
-from .sources import VideoSource, place_of
+from .sources import YOUTUBE, VideoSource, place_of
 
 # A guest may have about 300 videos an hour of YouTube, whatever the number of workers; these are 240.
 YOUTUBE_PACE_S = 15.0
@@ -99,6 +98,11 @@ class DownloadPlan:
     todo: list[VideoSource]
     left_out: frozenset[str] = frozenset()
     unnoted: tuple[VideoSource, ...] = ()
+
+    @property
+    def at_youtube(self) -> int:
+        """How many of the videos to try are YouTube's."""
+        return sum(place_of(source.address or "") == YOUTUBE for source in self.todo)
 
 
 def plan_downloads(
@@ -335,7 +339,7 @@ class _Pace:
         """Waits until it is the turn of a video."""
         seconds = self._sleep
         if seconds is None:
-            seconds = YOUTUBE_PACE_S if is_youtube(source.address or "") else 0.0
+            seconds = YOUTUBE_PACE_S if place_of(source.address or "") == YOUTUBE else 0.0
         if not seconds:
             return
         with self._lock:

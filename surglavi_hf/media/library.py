@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -57,6 +58,11 @@ class VideoLibrary:
     def manifest_path(self) -> Path:
         """The list of all attempts to download."""
         return self.root / "downloads.jsonl"
+
+    def free_space(self) -> int:
+        """Returns how many bytes are free where the videos go."""
+        folder = self.root.absolute() / "videos"
+        return shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.is_dir())).free
 
     @contextmanager
     def lock(self, work: str) -> Iterator[None]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ def test_download(videos):
 
 
 def test_estimate():
-    estimate = DownloadEstimate(1000, 2, 150.25, 90e9, 0, {"phase": 1, "step": 2, "task": 3}, 3.33)
+    estimate = DownloadEstimate(1000, 2, 150.25, 90e9, 0, {"phase": 1, "step": 2, "task": 3}, 3.33, 80 * 10**9)
     shown = text(show_estimate(estimate))
+    assert "only 80.0 GB: make room first" in shown
+    assert "make room" not in text(show_estimate(replace(estimate, free=100 * 10**9)))
     for part in (
         "1,000 (2 there already)",
         "150.2",
