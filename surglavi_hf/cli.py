@@ -142,8 +142,9 @@ def _adopt(options: argparse.Namespace) -> int:
     from .media import adopt_videos
 
     videos = read_database_videos(options.data_dir)
-    show(show_adoption(adopt_videos(videos.library, videos.sources, options.folder)))
-    return 0
+    adoption = adopt_videos(videos.library, videos.sources, options.folder)
+    show(show_adoption(adoption))
+    return adoption.exit_status
 
 
 def _frames(options: argparse.Namespace) -> int:

@@ -124,8 +124,10 @@ def _add_media(commands: Any) -> None:
     adopt = commands.add_parser(
         "adopt",
         help="link videos that are on disk already into a library",
-        description="Finds the videos of a database in a folder, flat or nested, named NAME.*, ID.*, TITLE-ID.* or "
-        "TITLE [ID].*, and links them into place. Nothing is copied, moved or deleted.",
+        description="Finds the videos of a database in a folder, flat or nested, by their name or YouTube id in the "
+        "name of the file (NAME.mp4, ID.mkv, TITLE-ID, [ID] TITLE, ID_720p, v_ID, ID.f136, ID (1), …), reads each as "
+        "a download is read, and links it into place. Nothing is copied, moved or deleted. Exit status 1 where a file "
+        "or folder had to be skipped, 2 for wrong usage.",
         epilog="example: surglavi adopt /old/downloads --data-dir DIR",
     )
     adopt.add_argument("folder", metavar="FOLDER", help="where the videos are")

@@ -69,10 +69,13 @@ def show_adoption(adoption: "Adoption") -> RenderableType:
         ("videos missing", adoption.missing),
         ("files of no video", (path.name for path in adoption.unknown)),
         ("files of a video that has another", (path.name for path in adoption.unused)),
+        ("skipped: not whole, or not readable", (path.name for path in adoption.skipped)),
     ):
         items = list(items)
         table.add_row(what, f"{len(items):,}", Text(_shown(items, 3)))
-    return table
+    reasons = [Text(printable(f"{path}: {reason}"), "yellow") for path, reason in adoption.skipped.items()]
+    unknown = [Text(f"of no video: {_shown(map(str, adoption.unknown), _NAMES_SHOWN)}")] if adoption.unknown else []
+    return Group(table, *unknown, *reasons)
 
 
 def show_frames(build: "FrameStoreBuild") -> RenderableType:

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 
 from tqdm.auto import tqdm
 
-from .container import read_header
 from .download_options import DownloadOptions
 from .errors import VideoDecodeError
 from .fetch import Fetcher
 from .library import VideoLibrary, is_file_name
-from .manifest import Attempt, Manifest, now, without_secrets
+from .manifest import Attempt, Manifest, attempt_of_a_file
+from .probe import probe_video
 from .reasons import SPEAKS_OF, Status, Subject
 from .sources import YOUTUBE, VideoSource, place_of
 
@@ -91,7 +91,7 @@ class DownloadPlan:
         statuses: As in [`DownloadSummary`], before anything is done.
         todo: The videos to try.
         left_out: Names of those that `limit` leaves to another run.
-        unnoted: Videos that are there without a line in the manifest: adopted, or put in place just before a kill.
+        unnoted: Videos that are there without having been looked at: put in place by hand, or just before a kill.
     """
 
     statuses: dict[str, Status | None]
@@ -128,7 +128,7 @@ def plan_downloads(
     failures: dict[str, list[Status]] = {}
     for attempt in attempts:
         failures.setdefault(attempt.name, []).extend(() if attempt.status == "ok" else (attempt.status,))
-    strikes, noted = _strikes(attempts), {attempt.name for attempt in attempts if attempt.status == "ok"}
+    strikes, noted = _strikes(attempts), _noted(attempts)
     statuses: dict[str, Status | None] = {}
     todo: list[VideoSource] = []
     unnoted: list[VideoSource] = []
@@ -148,6 +148,11 @@ def plan_downloads(
     todo.sort(key=lambda source: len(failures.get(source.name, ())))
     left_out = frozenset(source.name for source in todo[limit:]) if limit is not None else frozenset()
     return DownloadPlan(statuses, todo[:limit], left_out, tuple(unnoted))
+
+
+def _noted(attempts: Sequence[Attempt]) -> set[str]:
+    """Returns the names of the videos that were looked at; those that `adopt` once linked unseen have no format."""
+    return {attempt.name for attempt in attempts if attempt.status == "ok" and attempt.format}
 
 
 def _is_open(status: Status, strikes: int) -> bool:
@@ -215,8 +220,8 @@ def download_videos(
     with library.lock(lock):
         cookies = options.read_cookies()
         manifest = Manifest(library.manifest_path)
-        if plan.unnoted:
-            manifest.append(*(_found(library, source) for source in plan.unnoted))
+        wrong = _note_what_is_there(library, plan, manifest)
+        summary.statuses |= wrong
         run, todo, waits, pace = _Run(manifest, plan, summary), plan.todo, 0, _Pace(sleep)
         while todo:
             num_before = len(summary.attempts)
@@ -230,7 +235,7 @@ def download_videos(
             if not run.wait(wait, len(todo)):
                 break
         run.bar.close()
-    for name in set(summary.missing) & set(library.downloaded_names()):  # by another run
+    for name in (set(summary.missing) - set(wrong)) & set(library.downloaded_names()):  # by another run
         summary.statuses[name] = "ok"
     return summary
 
@@ -310,21 +315,17 @@ class _Row:
         return length if length >= _IN_A_ROW[subject] else together if together >= _IN_A_ROW_TOGETHER else 0
 
 
-def _found(library: VideoLibrary, source: VideoSource) -> Attempt:
-    path = library.video_path(source.name)
-    try:
-        facts = {"format": (header := read_header(str(path))).summary, "duration": header.duration}
-    except VideoDecodeError:
-        facts = {}
-    return Attempt(
-        time=now(),
-        name=source.name,
-        source=without_secrets(source.youtube_id or source.url or ""),
-        status="ok",
-        message="was there already",
-        size=path.stat().st_size,
-        **facts,
-    )
+def _note_what_is_there(library: VideoLibrary, plan: DownloadPlan, manifest: Manifest) -> dict[str, Status]:
+    """Reads the videos that are there without having been noted; returns why those are not ok that are not."""
+    wrong: dict[str, Status] = {}
+    for source in tqdm(plan.unnoted, desc="reading", unit=" video", dynamic_ncols=True, delay=2):
+        path = library.video_path(source.name)
+        try:
+            manifest.append(attempt_of_a_file(source, path, probe_video(path, source.duration), "was there already"))
+        except VideoDecodeError as error:
+            wrong[source.name] = "truncated"
+            tqdm.write(f"{source.name}: truncated: {error}; it is {path}")
+    return wrong
 
 
 class _Pace:

@@ -9,9 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from .reasons import Status
+from .sources import VideoSource
+
+if TYPE_CHECKING:
+    from .container import Header
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +116,20 @@ def _is_sound(attempt: Attempt) -> bool:
         and all(isinstance(text, str) for text in texts)
         and attempt.status in get_args(Status)
         and all(number is None or isinstance(number, int | float) for number in numbers)
+    )
+
+
+def attempt_of_a_file(source: VideoSource, path: Path, header: "Header", message: str) -> Attempt:
+    """Returns what is noted of a video that is there without having been downloaded."""
+    return Attempt(
+        time=now(),
+        name=source.name,
+        source=without_secrets(source.youtube_id or source.address or ""),
+        status="ok",
+        message=message,
+        format=header.summary,
+        size=path.stat().st_size,
+        duration=header.duration,
     )
 
 

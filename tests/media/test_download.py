@@ -371,6 +371,22 @@ def test_what_is_there_without_a_line_gets_one(library, pages):
     assert found.size == library.video_path("video1").stat().st_size and found.duration == pytest.approx(2.9, abs=0.1)
 
 
+def test_what_is_there_but_is_no_video(library, pages, web, capsys):
+    """Put there by hand, or linked unseen by an `adopt` of before: it is not booked as ok."""
+    contents = (b"version https://git-lfs.github.com/spec/v1", b"", web.pages["/0.mp4"])
+    for number, content in enumerate(contents):
+        path = library.video_path(f"video{number}")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    fail(library, "video0", "ok")  # without format, as it was noted then
+    for _ in range(2):
+        summary = run(library, pages[:3])
+        assert summary.counts == {"truncated": 2, "ok": 1} and summary.exit_status == 1
+    assert "video0: truncated: " in capsys.readouterr().out
+    assert [one.name for one in Manifest(library.manifest_path)] == ["video0", "video2"]
+    assert library.video_path("video0").read_bytes() == contents[0], "what is there is never deleted"
+
+
 def test_limit(library, pages):
     """What it leaves out is not missing from this run."""
     summary = run(library, pages[:4], limit=3)
