@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 from .cli_options import build_parser
 from .faults import report
@@ -147,6 +148,26 @@ def _adopt(options: argparse.Namespace) -> int:
     return adoption.exit_status
 
 
+def _manifest(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .data import read_database_videos, show_comparison, show_inventory
+    from .media import compare_inventories, read_inventory, take_inventory, write_inventory
+
+    console = Console()
+    other = read_inventory(options.compare) if options.compare else None
+    videos = read_database_videos(options.data_dir)
+    records = take_inventory(videos.library, videos.sources)
+    if other is not None:
+        comparison = compare_inventories(records, other)
+        console.print(show_comparison(comparison), soft_wrap=True)
+        return comparison.exit_status
+    path = Path(options.output or videos.library.root / "manifest.jsonl")
+    write_inventory(path, records)
+    console.print(show_inventory(records, path), soft_wrap=True)
+    return 1 if any(record.format is None for record in records) else 0
+
+
 def _frames(options: argparse.Namespace) -> int:
     from rich import print as show
 
@@ -188,6 +209,7 @@ _COMMANDS = {
     "convert": _convert,
     "download": _download,
     "adopt": _adopt,
+    "manifest": _manifest,
     "frames": _frames,
     "doctor": _doctor,
     **{name: _of("cli_evaluation", name) for name in ("evaluate", "probe", "retrieval", "search", "embed")},

@@ -132,6 +132,18 @@ def _add_media(commands: Any) -> None:
     )
     adopt.add_argument("folder", metavar="FOLDER", help="where the videos are")
     adopt.add_argument(*_DATA_DIR, required=True, metavar="DIR", help="folder that holds surglavi_beta.db")
+    manifest = commands.add_parser(
+        "manifest",
+        help="a list of the videos that are there, to hand to a colleague",
+        description="Writes names, YouTube ids, sizes, durations, formats and digests of the videos of a library, and "
+        "no path. With --compare it writes nothing and says how the videos here differ from such a list. Exit "
+        "status 1 where a video cannot be read, or something differs; 2 for wrong usage.",
+        epilog="example: surglavi manifest --data-dir DIR --compare colleague.jsonl",
+    )
+    manifest.add_argument(*_DATA_DIR, required=True, metavar="DIR", help="folder that holds surglavi_beta.db")
+    what = manifest.add_mutually_exclusive_group()
+    what.add_argument("--output", metavar="FILE", help="where to write it (default: DIR/manifest.jsonl)")
+    what.add_argument("--compare", metavar="FILE", help="a list of somebody else's, or of another disk")
     frames = commands.add_parser(
         "frames",
         help="store small frames of all videos, for fast training",

@@ -33,6 +33,7 @@ def test_help(arguments, capsys):
         ("convert", "surgclip_beta.pth surgclip-beta"),
         ("download", "--data-dir DIR --wait 60 -- --limit-rate 4M"),
         ("adopt", "/old/downloads --data-dir DIR"),
+        ("manifest", "--data-dir DIR --compare colleague.jsonl"),
         ("frames", "--data-dir DIR --workers 8"),
         ("doctor", "--data-dir DIR"),
     ],
@@ -75,7 +76,7 @@ def test_the_examples_work(corpus, tmp_path, monkeypatch, capsys):
     [
         *([], ["dmeo"], ["demo"], ["demo", "--output", "x", "--seed", "-1"], ["check"], ["tree"]),
         *(["convert"], ["convert", "out"], ["convert", "--from-hub"], ["convert", "x.pth", "out", "--from-hub"]),
-        *(["download"], ["adopt", "x"], ["frames"], ["frames", "--data-dir", "x", "--fps", "fast"]),
+        *(["download"], ["adopt", "x"], ["manifest"], ["frames"], ["frames", "--data-dir", "x", "--fps", "fast"]),
         *(["download", "--data-dir", "x", *wrong] for wrong in (["--shard", "3/2"], ["--shard", "1"])),
         *(["download", "--data-dir", "x", *wrong] for wrong in (["--limit", "0"], ["--limit", "-1"])),
         ["download", "--data-dir", "x", "--cookies", "c", "--cookies-from-browser", "firefox"],
@@ -135,6 +136,37 @@ def test_adopt_and_frames(collection, capsys):
     table = load_dataset("surglavi", data_dir=data_dir, split="train", available_only=True)
     shutil.rmtree(collection / "videos")
     assert table[0]["clip"].available and table[0]["clip"].frames(2).shape[0] == 2
+
+
+def test_manifest(collection, capsys):
+    """One writes it, the other compares."""
+    data_dir, output = str(collection), collection / "list.jsonl"
+    assert main(["adopt", str(collection / "old"), "--data-dir", data_dir]) == 0
+    assert main(["manifest", "--data-dir", data_dir]) == 0
+    assert "manifest.jsonl: 10 videos" in capsys.readouterr().out
+    assert main(["manifest", "--data-dir", data_dir, "--output", str(output)]) == 0
+    assert output.read_text() == (collection / "manifest.jsonl").read_text() and data_dir not in output.read_text()
+    assert main(["manifest", "--data-dir", data_dir, "--compare", str(output)]) == 0
+    (collection / "videos" / "procedure-001" / "procedure-001.mp4").unlink()
+    (collection / "videos" / "procedure-002" / "procedure-002.mp4").unlink()
+    (collection / "videos" / "procedure-002" / "procedure-002.mp4").write_text("no video")
+    capsys.readouterr()
+    assert main(["manifest", "--data-dir", data_dir, "--compare", str(output)]) == 1
+    shown = capsys.readouterr().out
+    assert "> procedure-001: h264" in shown and "! procedure-002: unreadable" in shown and "8 the same" in shown
+    assert main(["manifest", "--data-dir", data_dir]) == 1
+    output.write_text("{}")
+    capsys.readouterr()
+    assert main(["manifest", "--data-dir", data_dir, "--compare", str(output)]) == 2
+    assert "list.jsonl is no list of videos: line 1" in capsys.readouterr().err
+    assert main(["manifest", "--data-dir", data_dir, "--output", str(collection / "downloads.jsonl")]) == 2
+
+
+def test_adopt_reports_what_it_skipped(collection, capsys):
+    (collection / "old" / "procedure-001.mp4").write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert main(["adopt", str(collection / "old"), "--data-dir", str(collection)]) == 1
+    assert "procedure-001.mp4:isaGitLFSpointer" in "".join(capsys.readouterr().out.split())
+    assert len(list(Manifest(collection / "downloads.jsonl"))) == 9
 
 
 def test_download(collection, capsys):

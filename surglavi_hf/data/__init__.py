@@ -27,9 +27,11 @@ _PARTS = {
     "find_database": "locate",
     "read_database_videos": "acquire",
     "show_adoption": "display_videos",
+    "show_comparison": "display_videos",
     "show_download": "display_videos",
     "show_estimate": "display_videos",
     "show_frames": "display_videos",
+    "show_inventory": "display_videos",
     "show_check": "display",
     "show_tree": "display",
 }

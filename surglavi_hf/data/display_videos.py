@@ -2,6 +2,7 @@
 """What came of downloading, adopting and storing frames, as people look at it in a terminal."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from ..files import printable
 from .acquire import DatabaseVideos, DownloadEstimate
 
 if TYPE_CHECKING:
-    from ..media import Adoption, DownloadSummary, FrameStoreBuild
+    from ..media import Adoption, Comparison, DownloadSummary, FrameStoreBuild, VideoRecord
 
 _NAMES_SHOWN = 10
 
@@ -76,6 +77,34 @@ def show_adoption(adoption: "Adoption") -> RenderableType:
     reasons = [Text(printable(f"{path}: {reason}"), "yellow") for path, reason in adoption.skipped.items()]
     unknown = [Text(f"of no video: {_shown(map(str, adoption.unknown), _NAMES_SHOWN)}")] if adoption.unknown else []
     return Group(table, *unknown, *reasons)
+
+
+def show_inventory(records: "list[VideoRecord]", path: Path) -> RenderableType:
+    """Returns how many videos a list holds, and which of them cannot be read."""
+    size = sum(record.size for record in records)
+    parts = [Text(printable(f"{path}: {len(records):,} videos, {size / 1e9:,.1f} GB"))]
+    if broken := [record.name for record in records if record.format is None]:
+        parts.append(Text(f"{len(broken):,} cannot be read: {_shown(broken, _NAMES_SHOWN)}", "red"))
+    return Group(*parts)
+
+
+def show_comparison(comparison: "Comparison") -> RenderableType:
+    """Returns what differs between the videos here and those of a list, a line each."""
+    lines = [f"< {_record(record)}" for record in comparison.only_here]
+    lines += [f"> {_record(record)}" for record in comparison.only_there]
+    for mark, pairs in (("~", comparison.renamed), ("!", comparison.different)):
+        lines += [f"{mark} {_record(here)} | {_record(there)}" for here, there in pairs]
+    total = (
+        f"{len(comparison.same):,} the same, {len(comparison.only_here):,} only here (<), "
+        f"{len(comparison.only_there):,} only there (>), {len(comparison.renamed):,} under another name (~), "
+        f"{len(comparison.different):,} with other content (!)"
+    )
+    return Group(*(Text(printable(line)) for line in (*lines, total)))
+
+
+def _record(record: "VideoRecord") -> str:
+    duration = "unknown duration" if record.duration is None else f"{record.duration:,.1f} s"
+    return f"{record.name}: {record.format or 'unreadable'}, {duration}, {record.size:,} bytes"
 
 
 def show_frames(build: "FrameStoreBuild") -> RenderableType:

@@ -12,20 +12,26 @@ from .sources import VideoSource, read_ids, select_sources, shard
 # Imported when asked for: what needs torch, or only a command uses.
 _PARTS = {
     "Adoption": "adopt",
+    "Comparison": "inventory",
     "DownloadOptions": "download_options",
     "DownloadPlan": "download",
     "DownloadSummary": "download",
     "FrameStoreBuild": "build_frames",
     "FrameStoreOptions": "frame_store",
+    "VideoRecord": "inventory",
     "YOUTUBE_PACE_S": "download",
     "adopt_videos": "adopt",
     "backend_problems": "decode",
     "build_frame_stores": "build_frames",
+    "compare_inventories": "inventory",
     "decode_frames": "decode",
     "download_videos": "download",
     "installed_backends": "decode",
     "plan_downloads": "download",
     "read_frames": "frames",
+    "read_inventory": "inventory",
+    "take_inventory": "inventory",
+    "write_inventory": "inventory",
 }
 __all__ = [
     "FAILURES",

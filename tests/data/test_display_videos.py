@@ -7,8 +7,15 @@ import pytest
 from rich.console import Console
 
 from surglavi_hf.data.acquire import DatabaseVideos, DownloadEstimate
-from surglavi_hf.data.display_videos import show_adoption, show_download, show_estimate, show_frames
-from surglavi_hf.media import Adoption, DownloadSummary, FrameStoreBuild, VideoLibrary
+from surglavi_hf.data.display_videos import (
+    show_adoption,
+    show_comparison,
+    show_download,
+    show_estimate,
+    show_frames,
+    show_inventory,
+)
+from surglavi_hf.media import Adoption, Comparison, DownloadSummary, FrameStoreBuild, VideoLibrary, VideoRecord
 
 
 def text(view):
@@ -53,6 +60,27 @@ def test_adoption():
     adoption = Adoption({"a": Path("/x/a.mp4")}, missing=["b", "c", "d", "e\x1b[31m"], unknown=[Path("/x/z.mp4")])
     shown = text(show_adoption(adoption))
     assert "b, c, d and 1 more" in shown and "z.mp4" in shown and "\x1b" not in shown
+
+
+def test_adoption_says_why_and_what():
+    path = Path("/x/a\x1b[31m.mp4")
+    shown = text(show_adoption(Adoption(unknown=[Path("/x/z.mp4")], skipped={path: "is a Git LFS pointer"})))
+    assert "/x/a�[31m.mp4: is a Git LFS pointer" in shown and "of no video: /x/z.mp4" in shown
+
+
+def test_inventory_and_comparison():
+    here, there = (VideoRecord("a", None, size, "0" * 32, 1.5, "h264 64x64") for size in (1000, 2000))
+    broken = VideoRecord("b\x1b", None, 5, "1" * 32, None, None)
+    shown = text(show_inventory([here, broken], Path("/x/list.jsonl")))
+    assert "/x/list.jsonl: 2 videos" in shown and "1 cannot be read: b�" in shown
+    shown = text(show_comparison(Comparison(["s"], [(here, there)], [(here, broken)], [here], [broken]))).splitlines()
+    assert shown == [
+        "< a: h264 64x64, 1.5 s, 1,000 bytes",
+        "> b�: unreadable, unknown duration, 5 bytes",
+        "~ a: h264 64x64, 1.5 s, 1,000 bytes | b�: unreadable, unknown duration, 5 bytes",
+        "! a: h264 64x64, 1.5 s, 1,000 bytes | a: h264 64x64, 1.5 s, 2,000 bytes",
+        "1 the same, 1 only here (<), 1 only there (>), 1 under another name (~), 1 with other content (!)",
+    ]
 
 
 def test_frames():
