@@ -58,10 +58,11 @@ _REASONS: tuple[tuple[Status, str], ...] = (
         r"|browser|platform|version)|version of youtube|playback on other|watch (it |this )?(video )?on youtube"
         r"|needs to be reloaded|reload the page|no longer supported|not supported (on|in|by)|browser is not supported"
         r"|player (response|configuration|client|url|js\b)|identify player|\bn?sig\b|signature|challenge|po.?token"
-        r"|\bgvs\b|visitor.?data|data sync id|\bsabr\b|\bdrm\b|javascript|js runtime|\bejs\b|\bdeno\b|phantomjs"
+        r"|\bgvs\b|visitor.?data|data sync id|\bsabr\b|\bdrm\b|javascript|js (runtime|function|player)"
+        r"|\bejs\b|\bdeno\b|phantomjs"
         r"|only images|out.of.date|outdated|update (yt-dlp|to|the|your)|please update|ffmpeg|ffprobe|postprocess"
         r"|(must|needs? to) be installed|not installed|missing dependenc|no suitable extractor"
-        r"|unable to handle request|unsupported (proxy|client)|ytcfg|innertube|extractor error",
+        r"|unable to handle request|unsupported (client|browser)|ytcfg|microformat|innertube|extractor error",
     ),
     (
         "sign-in",

@@ -103,6 +103,7 @@ SAID = {
         "Postprocessing: ffprobe and ffmpeg not found. Please install or provide the path using --ffmpeg-location",
         "Got HTTP Error 403 caused by Cloudflare anti-bot challenge; try again with generic:impersonate",
         "Login with OAuth is no longer supported",
+        *("Could not find JS function 'decodeURIComponent'", "Unsupported browser", "Missing microformat data"),
     ],
     "network": [
         "Unable to download webpage: The read operation timed out",
