@@ -4,6 +4,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass, fields
+from functools import partial
 from numbers import Real
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pyarrow as pa
 
 from ..media import VideoLibrary
 from .clip_feature import VideoClip
-from .database import LEVEL_NAMES, VIDEO_COLUMNS, Level, open_database
+from .database import LEVEL_NAMES, VIDEO_COLUMNS, Level, open_database, read_videos
+from .splits import shard_edges
 from .tables import caption_tables, transcription_tables, video_tables
 
 logger = logging.getLogger(__name__)
@@ -201,22 +203,26 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
         )
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        with open_database(self.config.database):
-            pass  # a broken database is an error here, not a failure of generation
+        with open_database(self.config.database) as connection:  # broken, it is an error here, not of generation
+            videos = read_videos(connection) if dl_manager.is_streaming else None
         test_end = self.config.test_fraction
         validation_end = test_end + self.config.validation_fraction
         bounds = {"train": (validation_end, 1.0), "validation": (test_end, validation_end), "test": (0.0, test_end)}
-        return [
-            datasets.SplitGenerator(name=name, gen_kwargs={"low": low, "high": high})
-            for name, (low, high) in bounds.items()
-            if low < high
-        ]
+        generators = []
+        for name, (low, high) in bounds.items():
+            if low < high:
+                edges = shard_edges(videos, low, high) if dl_manager.is_streaming else [low, high]
+                # datasets makes a shard of each element of lists.
+                shards = {"low": edges[:-1], "high": edges[1:], "interleaved": dl_manager.is_streaming}
+                generators.append(datasets.SplitGenerator(name=name, gen_kwargs=shards))
+        return generators
 
-    def _generate_tables(self, low: float, high: float):
-        tables = _TABLES.get(self.config.name, caption_tables)
+    def _generate_tables(self, low: list[float], high: list[float], interleaved: bool):
+        tables = _TABLES.get(self.config.name, partial(caption_tables, interleaved=interleaved))
         schema = self.info.features.arrow_schema
-        for index, table in enumerate(tables(self.config, low, high)):
-            yield index, table.select(schema.names).cast(schema)
+        for shard in zip(low, high, strict=True):
+            for index, table in enumerate(tables(self.config, *shard)):
+                yield index, table.select(schema.names).cast(schema)
 
     def _as_dataset(self, split=datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         # datasets calls a split without rows an error. No video on disk, say, is a fact.

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ..media.identity import find_youtube_id
 
+Connection = sqlite3.Connection
 DATABASE_NAME = "surglavi_beta.db"
 TABLES = ("videos", "captions", "levels", "transcriptions")
 _ROWS_PER_FETCH = 1000  # more do not stay in the processor's cache
@@ -95,6 +96,11 @@ _CAPTION_COLUMNS = {
     **dict.fromkeys(("start_time", "end_time", "duration"), pa.float64()),
     "state": pa.int64(),
 }
+_SELECT_TEXTS_AT = """
+    SELECT caption_id, CASE WHEN typeof(caption) = 'text' THEN caption END,
+           CASE WHEN typeof(raw_narration) = 'text' THEN raw_narration END
+    FROM captions WHERE rowid = ?
+"""
 _SELECT_CAPTION = "SELECT * FROM captions NOT INDEXED ORDER BY captions.caption_id LIMIT 1 OFFSET ?"
 _REQUIRED_COLUMNS = {
     "SELECT * FROM videos LIMIT 0": ("video_id", "name", "youtube_id"),
@@ -225,6 +231,39 @@ def read_texts(connection: sqlite3.Connection, keep: np.ndarray) -> Iterator[tup
         if kept:
             captions, narrations = zip(*kept, strict=True)
             yield _decoded(captions), _decoded(narrations)
+
+
+def read_places(connection: sqlite3.Connection) -> np.ndarray:
+    """Returns SQLite's own number of each caption, in the order of [`read_captions`]."""
+    places = connection.execute("SELECT rowid FROM captions NOT INDEXED ORDER BY captions.caption_id")
+    return np.fromiter((place for (place,) in places), np.int64)
+
+
+def read_texts_at(
+    connection: sqlite3.Connection, places: np.ndarray, caption_ids: np.ndarray
+) -> Iterator[tuple[pa.StringArray, pa.StringArray]]:
+    """
+    Yields the enriched captions and raw narrations of some captions as [`read_texts`], in any order.
+
+    Args:
+        places: `(num_captions,)`, as [`read_places`] returns them.
+        caption_ids: `(num_captions,)`, what is to be found there.
+
+    Raises:
+        OSError: another caption is there, or none.
+    """
+    connection.text_factory = bytes
+    for start in range(0, len(places), _ROWS_PER_FETCH):
+        chosen = slice(start, start + _ROWS_PER_FETCH)
+        found = [
+            connection.execute(_SELECT_TEXTS_AT, (place,)).fetchone() or (None,) * 3
+            for place in places[chosen].tolist()
+        ]
+        ids, captions, narrations = zip(*found, strict=True)
+        if list(ids) != caption_ids[chosen].tolist():
+            path = os.fsdecode(connection.execute("PRAGMA database_list").fetchone()[2])
+            raise OSError(f"database {path} was changed while it was streamed; load the dataset again")
+        yield _decoded(captions), _decoded(narrations)
 
 
 def read_stored_caption(connection: sqlite3.Connection, row: int) -> dict[str, Any]:

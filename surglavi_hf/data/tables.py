@@ -3,19 +3,25 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .database import (
+    Connection,
     Level,
     State,
+    database_state,
     open_database,
     read_captions,
     read_levels,
+    read_places,
     read_texts,
+    read_texts_at,
     read_transcriptions,
     read_videos,
 )
@@ -35,45 +41,90 @@ _OF_VIDEO = (
 )
 
 
-def caption_tables(config: "SurgLaViConfig", low: float, high: float) -> Iterator[pa.Table]:
-    """Yields the clip-caption pairs that `config` asks for, in the order of their ids."""
+class _Captions(NamedTuple):
+    """All captions of a database without their texts, in the order of their ids."""
+
+    captions: pa.Table
+    videos: pa.Table
+    video_row: pa.ChunkedArray
+    level: np.ndarray
+    problems: np.ndarray
+    parent_caption_id: pa.Array
+    places: np.ndarray | None = None
+
+
+def caption_tables(config: "SurgLaViConfig", low: float, high: float, interleaved: bool = False) -> Iterator[pa.Table]:
+    """
+    Yields the clip-caption pairs that `config` asks for, in the order of their ids; interleaved, in an order that
+    mixes videos, always the same.
+    """
+    narrations = not config.enhanced_captions
     with open_database(config.database) as connection:
-        levels, videos = read_levels(connection), read_videos(connection)
-        narrations = not config.enhanced_captions
-        captions = read_captions(connection, narrations)
-        level = level_values(captions, levels)
-        problems = find_problems(captions, videos, levels, narrations)
-        sound = problems == SOUND
-        # Parents are the same for all options.
-        eligible = find_problems(captions, videos, levels) == SOUND if narrations else sound
-        parent_caption_id = _parent_ids(captions, level, sound, eligible)
+        if interleaved:  # each of many shards comes here
+            found = _shared_captions(config.database, database_state(config.database), narrations)
+        else:
+            found = _read_captions(connection, narrations)
+        captions, videos, level, sound = found.captions, found.videos, found.level, found.problems == SOUND
         if low == 0:  # once, whatever the splits
             past_end = np.count_nonzero(ends_past_video(captions, videos) & sound)
-            _log(config, "captions", captions.num_rows, count_reasons(problems), past_end)
+            _log(config, "captions", captions.num_rows, count_reasons(found.problems), past_end)
         keep = sound & _wanted(captions, level, config)
-        video_row = pc.index_in(captions["video_id"], videos["video_id"])
-        keep &= _chosen(videos, config, low, high).take(video_row).fill_null(False).to_numpy()
+        keep &= _chosen(videos, config, low, high).take(found.video_row).fill_null(False).to_numpy()
+        rows = np.flatnonzero(keep)
         if config.deduplicate:
-            text = pa.chunked_array([_used(*texts, config) for texts in read_texts(connection, keep)], pa.string())
-            keep[keep] = _longest_of_interval(captions.filter(pa.array(keep)), level[keep], text)
+            text = pa.chunked_array([_used(*texts, config) for texts in _texts(connection, found, rows)], pa.string())
+            rows = rows[_longest_of_interval(captions.take(rows), level[rows], text)]
+        if interleaved:
+            rows = np.random.default_rng(0).permutation(rows)
 
-        kept = captions.filter(pa.array(keep))
-        video = videos.select(_OF_VIDEO).take(video_row.filter(pa.array(keep)))
+        kept = captions.take(rows)
+        video = videos.select(_OF_VIDEO).take(found.video_row.take(rows))
         columns = {name: kept[name] for name in _OF_CAPTION} | {name: video[name] for name in _OF_VIDEO}
         columns["video_name"] = columns.pop("name")
-        columns["level"] = pa.array(level[keep] - 1)  # a ClassLabel counts from 0
-        columns["parent_caption_id"] = parent_caption_id.filter(pa.array(keep))
+        columns["level"] = pa.array(level[rows] - 1)  # a ClassLabel counts from 0
+        columns["parent_caption_id"] = found.parent_caption_id.take(rows)
         columns["is_enhanced"] = pa.array(has_state(kept, State.ENHANCED) & config.enhanced_captions)
         columns["is_surgical_content"] = pa.array(has_state(kept, State.SURGICAL))
         columns["is_descriptive"] = pa.array(has_state(kept, State.DESCRIPTIVE))
         clip = {name: columns[name].combine_chunks() for name in ("video_name", "start_time", "end_time")}
         columns["clip"] = pa.StructArray.from_arrays(list(clip.values()), list(clip))
         table, start = pa.table(columns), 0
-        for caption, raw_narration in read_texts(connection, keep):
-            rows = table.slice(start, len(caption))
+        for caption, raw_narration in _texts(connection, found, rows):
+            part = table.slice(start, len(caption))
             start += len(caption)
             text = _used(caption, raw_narration, config)
-            yield rows.append_column("caption", text).append_column("raw_narration", raw_narration)
+            yield part.append_column("caption", text).append_column("raw_narration", raw_narration)
+
+
+def _read_captions(connection: Connection, narrations: bool) -> _Captions:
+    levels, videos = read_levels(connection), read_videos(connection)
+    captions = read_captions(connection, narrations)
+    level = level_values(captions, levels)
+    problems = find_problems(captions, videos, levels, narrations)
+    sound = problems == SOUND
+    # Parents are the same for all options.
+    eligible = find_problems(captions, videos, levels) == SOUND if narrations else sound
+    parent_caption_id = _parent_ids(captions, level, sound, eligible)
+    video_row = pc.index_in(captions["video_id"], videos["video_id"])
+    return _Captions(captions, videos, video_row, level, problems, parent_caption_id)
+
+
+@lru_cache(maxsize=1)
+def _shared_captions(database: Path, state: tuple[str, ...], narrations: bool) -> _Captions:
+    """As [`_read_captions`], once for all shards of a stream, with what finds their texts."""
+    with open_database(database) as connection:
+        return _read_captions(connection, narrations)._replace(places=read_places(connection))
+
+
+def _texts(
+    connection: Connection, found: _Captions, rows: np.ndarray
+) -> Iterator[tuple[pa.StringArray, pa.StringArray]]:
+    """Yields the texts of some rows, a few at a time."""
+    if found.places is not None:
+        return read_texts_at(connection, found.places[rows], numbers(found.captions["caption_id"])[rows])
+    keep = np.zeros(found.captions.num_rows, dtype=bool)
+    keep[rows] = True
+    return read_texts(connection, keep)
 
 
 def video_tables(config: "SurgLaViConfig", low: float, high: float) -> Iterator[pa.Table]:

@@ -50,10 +50,14 @@ def caption_trees(video: str, data_dir: str | Path | None = None) -> list[list[C
     if not nodes:
         raise ValueError(f"no caption of a video {video!r}, expected its name, YouTube id, address or video_id")
     trees = {}
-    for node in sorted(nodes.values(), key=lambda node: (node.row["start_time"], -node.row["end_time"])):
+    for node in sorted(nodes.values(), key=_order):
         parent = nodes.get(node.row["parent_caption_id"])
         (parent.children if parent else trees.setdefault(node.row["video_id"], [])).append(node)
     return list(trees.values())
+
+
+def _order(node: CaptionNode) -> tuple:
+    return node.row["start_time"], -node.row["end_time"], node.row["caption_id"]
 
 
 def _numbers_of(video: str, videos: IterableDataset) -> list[int]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import multiprocessing
+import os
 import random
 import re
 import shutil
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, interleave_datasets, load_dataset
+from datasets.distributed import split_dataset_by_node
 from hypothesis import given, settings
+from torch.utils.data import DataLoader, get_worker_info
 
 from surglavi_hf.data import DATABASE_NAME, split_position
 from surglavi_hf.data.builder import LEVELS, SurgLaVi
@@ -226,7 +229,99 @@ def test_streaming_gives_the_same_rows(corpus, config):
     for split in ("train", "test"):
         streamed = load_dataset("surglavi", config, split=split, streaming=True, **options)
         built = load_dataset("surglavi", config, split=split, **options)
-        assert list(streamed) == list(built) and len(built) and streamed.features == built.features
+        number = built.column_names[0]
+        assert sorted(streamed, key=lambda row: row[number]) == list(built)
+        assert len(built) and streamed.features == built.features and streamed.num_shards > 1
+
+
+@pytest.fixture(scope="module")
+def many_videos(tmp_path_factory) -> Path:
+    """300 videos of 40 captions each, one video after the other as in the published database."""
+    row = {"level_id": 1, "start_time": 1, "end_time": 2, "duration": 1, "is_surgical_content": 1, "is_descriptive": 1}
+    captions = [row | {"caption_id": id_, "video_id": id_ // 40, "caption": f"c{id_}"} for id_ in range(12_000)]
+    captions[70]["caption"] = captions[60]["caption"] + "longer"
+    videos = [{"video_id": index, "name": f"v{index}", "youtube_id": f"y{index}"} for index in range(300)]
+    path = tmp_path_factory.mktemp("many") / DATABASE_NAME
+    return write_database(path, videos=videos, captions=captions)
+
+
+def test_shuffled_streams_mix_the_videos(many_videos):
+    """A buffer of consecutive rows would have 25 videos, and a batch from it no more."""
+    built, streamed = (load(many_videos, streaming=streaming) for streaming in (False, True))
+    assert built["caption_id"][:] == list(range(12_000)), "in the order of the database"
+    for seed in range(3):
+        mixed = len(set(built.shuffle(seed=seed)["video_id"][:256]))
+        first = streamed.shuffle(seed=seed, buffer_size=1000).take(256)
+        assert len({row["video_id"] for row in first}) > 0.9 * mixed > 140
+
+
+def test_a_stream_is_shared_by_processes_and_workers(many_videos):
+    """Each row comes once, a video from one worker."""
+    streamed = load(many_videos, streaming=True).select_columns(["caption_id", "video_id", "caption"])
+    assert streamed.num_shards == 7
+    rows = []
+    for rank in range(2):
+        part = split_dataset_by_node(streamed, rank, 2).shuffle(seed=1)
+        workers: dict[int, set[int]] = {}
+        for worker, row in DataLoader(part, batch_size=None, num_workers=2, collate_fn=with_worker):
+            workers.setdefault(worker, set()).add(row["video_id"])
+            rows.append(row)
+        assert len(workers) == 2 and not set.intersection(*workers.values())
+    assert sorted(row["caption_id"] for row in rows) == list(range(12_000))
+    captions = load(many_videos)["caption"]
+    assert all(row["caption"] == captions[row["caption_id"]] for row in rows)
+
+
+def with_worker(row):
+    return get_worker_info().id, row
+
+
+def test_a_stream_has_one_order_and_goes_on_where_it_stopped(many_videos):
+    streamed = load(many_videos, "task", streaming=True, deduplicate=True).select_columns(["caption_id", "caption"])
+    rows = list(streamed)
+    assert rows == list(streamed) and len(rows) == 300  # one interval for each video
+    assert {row["caption_id"]: row["caption"] for row in rows}[70] == "c60longer"
+    iterator = iter(streamed)
+    for _ in range(123):
+        next(iterator)
+    streamed.load_state_dict(streamed.state_dict())
+    assert list(streamed) == rows[123:]
+
+
+@pytest.mark.parametrize("num_videos, num_shards", [(0, 1), (1, 1), (2, 2), (9, 3), (30, 4)])
+def test_few_videos_make_few_shards(tmp_path, num_videos, num_shards):
+    videos = [{"video_id": index, "name": f"v{index}", "youtube_id": "y"} for index in range(num_videos)]
+    copies = write_database(tmp_path / "copies.db", videos=videos)
+    videos = [video | {"youtube_id": f"y{video['video_id']}"} for video in videos]
+    database = write_database(tmp_path / "videos.db", videos=videos)
+    streams = [
+        load_dataset("surglavi", "videos", data_files=str(path), split="train", streaming=True)
+        for path in (copies, database)
+    ]
+    assert [stream.num_shards for stream in streams] == [1, num_shards]
+    assert all(sum(1 for _ in stream) == num_videos for stream in streams)
+
+
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM captions WHERE caption_id = 7", "UPDATE captions SET caption_id = -1"]
+)
+def test_a_database_that_changes_under_a_stream(tmp_path, change):
+    """What was found of its captions is not what is there."""
+    path = tmp_path / DATABASE_NAME
+    row = {"video_id": 1, "level_id": 1, "start_time": 1, "end_time": 2, "duration": 1, "caption": "x"}
+    write_database(path, videos=[{"video_id": 1, "name": "v"}], captions=[{"caption_id": 7} | row])
+    stream = load(path, streaming=True, filter_pairs=False)
+    assert sum(1 for _ in stream) == 1
+    state = path.stat()
+    connection = sqlite3.connect(path)
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))  # as where the clock is coarse
+    with pytest.raises(OSError, match=rf"{path} was changed while it was streamed"):
+        list(stream)
+    os.utime(path)
+    assert sum(1 for _ in stream) == change.startswith("UPDATE")
 
 
 def test_streams_cross_threads(tmp_path):
@@ -342,3 +437,5 @@ def test_full_scale(shared, tmp_path):
     dataset = load(path)
     assert len(dataset) == 157_249
     assert_rows(dataset, expected_rows(path))
+    streamed = load(path, "task", streaming=True).shuffle(seed=0, buffer_size=1000).take(256)
+    assert len({row["video_id"] for row in streamed}) > 200, "as after a shuffle of all, which mixes 237"

@@ -174,7 +174,8 @@ def test_from_the_hub_and_then_from_its_cache(database, hub, tmp_path, path):
         "import surglavi_hf; from datasets import load_dataset;"
         f"rows = load_dataset({path!r}, 'step', split='train');"
         f"streamed = load_dataset({path!r}, 'step', split='train', streaming=True);"
-        "assert list(streamed) == list(rows); print(len(rows), rows[0]['clip'].video_dir, rows._fingerprint)"
+        "assert sorted(row['caption_id'] for row in streamed) == rows['caption_id'][:];"
+        "print(len(rows), rows[0]['clip'].video_dir, rows._fingerprint)"
     )
     online = hub.run(code, SURGLAVI_DATA_DIR=str(tmp_path))
     offline = hub.run(code, SURGLAVI_DATA_DIR=str(tmp_path), HF_HUB_OFFLINE="1")
