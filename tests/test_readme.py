@@ -60,11 +60,11 @@ def test_python_blocks(corpus, tmp_path, monkeypatch, capsys):
         write_native("autolaparo", Path("autolaparo"), str(video), some_labels("autolaparo"))
         copy_video("autolaparo", Path("autolaparo"), str(video), Path("video.mp4"))
     blocks = [block for block in python_blocks() if not is_of_the_hub(block)]
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
-    assert names["frames"].shape == (16, 3, 96, 96)
+    assert names["frames"].shape == (16, 3, 96, 96) and len(names["batch"]["pixel_values"]) == 8
     printed = capsys.readouterr().out
     assert "tensor" in printed and "'score'" in printed and Path("phases.json").is_file()
     assert names["model"].config.vision_config.image_size == 32, "made of the encoders"

@@ -14,13 +14,15 @@ from .clips import Sampling
 logger = logging.getLogger(__name__)
 
 MAX_REPLACEMENTS = 10  # tries; if so many clips in a row cannot be read, something else is wrong
+_COLUMNS = ("clip", "caption", "caption_id", "video_id", "level", "start_time", "end_time")
 # Set the random numbers of replacements and of augmentation apart from those of frames.
 _REPLACEMENT, _AUGMENTATION = 1, 2
 
 
 class ClipCollator:
     """
-    Reads the frames of each row's clip and makes the model's inputs.
+    Reads the frames of each row's clip and makes the model's inputs. As `collate_fn` of a DataLoader it takes rows as
+    they are, with nulls, which torch's own collation refuses, and in the formats "torch" and "numpy", too.
 
     Args:
         processor: A SurgCLIPProcessor, or anything called alike.
@@ -66,7 +68,8 @@ class ClipCollator:
         return torch.Generator().manual_seed(int(state[0] >> 1))
 
     def _random(self, caption_id: int, *purpose: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence([self.seed, self.epoch, caption_id % 2**64, *purpose])
+        # In format "torch" the id is a tensor.
+        return np.random.SeedSequence([self.seed, self.epoch, int(caption_id) % 2**64, *purpose])
 
     def _read(self, row: dict) -> tuple[dict, torch.Tensor]:
         """Returns a row and its frames, or those of another row where its clip cannot be read."""
@@ -94,7 +97,13 @@ class ClipCollator:
 
         Raises:
             FileNotFoundError, VideoDecodeError: as [`Clip.frames`]; with `replacements` after ten vain replacements.
+            ValueError: rows lack a column.
         """
+        if missing := [name for name in _COLUMNS if name not in rows[0]]:
+            raise ValueError(
+                f"ClipCollator needs the columns {', '.join(_COLUMNS)}; {', '.join(missing)} not found among "
+                f"{', '.join(rows[0])}; keep them when columns are chosen"
+            )
         asked = [row["caption_id"] for row in rows]
         rows, videos = zip(*map(self._read, rows), strict=True)
         captions = [row["caption"] for row in rows]

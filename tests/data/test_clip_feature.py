@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, Features, Value, concatenate_datasets, load_dataset, load_from_disk
 from torch.utils.data import DataLoader
 
-from surglavi_hf.data import Clip, VideoClip
+from surglavi_hf.data import Clip, VideoClip, attach_clips
 
 from ..conftest import shown
 
@@ -127,6 +127,18 @@ def test_what_is_written_is_read_without_this_package(dataset, clip, tmp_path):
         assert fresh(f"print(list({read})[0])") == str(plain)
     for again in (load_from_disk(saved), Dataset.from_parquet(str(parquet))):
         assert again.features == rows.features and again[0] == {"clip": clip, "n": 1, "clips": [clip]}
+
+
+@pytest.mark.parametrize("format", ["json", "csv"])
+def test_clips_of_text_files_are_attached_again(dataset, clip, tmp_path, format):
+    """Such files hold no types, so that with this package, too, they are plain."""
+    rows = dataset.select([0, 1]).add_column("video_name", ["v", "gone"])
+    rows = rows.add_column("start_time", [1.0, 0.0]).add_column("end_time", [2.0, 1.0])
+    path = str(tmp_path / f"rows.{format}")
+    getattr(rows, f"to_{format}")(path)
+    read = getattr(Dataset, f"from_{format}")(path, cache_dir=str(tmp_path / "cache"))
+    assert not isinstance(read[0]["clip"], Clip) and "start_time" in read[0]["clip"]
+    assert attach_clips(read, clip.video_dir)["clip"][:] == rows["clip"][:]
 
 
 def test_a_fresh_process_can_make_clips_of_what_it_reads(dataset, clip, tmp_path):

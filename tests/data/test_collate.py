@@ -30,6 +30,27 @@ def test_shapes(dataset, processor):
     assert ClipCollator(processor, num_frames=3)(rows)["pixel_values"].shape[1] == 3
 
 
+@pytest.mark.parametrize("format", [None, "torch", "numpy"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_dataloader_takes_rows_as_they_are(corpus, processor, format, streaming):
+    """With nulls, which torch's own collation refuses."""
+    rows = load_dataset("surglavi", "step", data_dir=str(corpus), split="train", streaming=streaming).take(6)
+    plain = list(rows)
+    assert {row["subject"] for row in plain} == {None}
+    collator = ClipCollator(processor, sampling="rand", replacements=plain)
+    (batch,) = DataLoader(rows.with_format(format), batch_size=6, num_workers=1, collate_fn=collator)
+    expected = collator(plain)
+    assert batch.keys() == expected.keys()
+    for name, values in expected.items():
+        assert torch.equal(batch[name], values) and batch[name].dtype == values.dtype, name
+
+
+def test_a_column_that_is_missing_is_named(dataset, processor):
+    rows = dataset.select_columns(["clip", "caption", "level"])
+    with pytest.raises(ValueError, match="; caption_id, video_id, start_time, end_time not found among clip, caption"):
+        ClipCollator(processor)([rows[0]])
+
+
 def test_random_frames_depend_on_seed_epoch_and_caption_alone(dataset, processor):
     collator = ClipCollator(processor, sampling="rand", seed=5)
     rows = [dataset[index] for index in range(4)]
