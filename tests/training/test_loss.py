@@ -25,7 +25,8 @@ def run(compute, count: int = len(ROWS)) -> list[torch.Tensor]:
     video, text = (F.normalize(values @ weight, dim=-1) for values in embeddings(count))
     loss = compute(video, text, temperature, bias)
     loss.backward()
-    return [loss.detach().reshape(1), weight.grad, temperature.grad]
+    of_bias = torch.zeros_like(bias) if bias.grad is None else bias.grad
+    return [loss.detach().reshape(1), weight.grad, temperature.grad, of_bias]
 
 
 @pytest.mark.parametrize("kind", LOSSES)
@@ -41,6 +42,28 @@ def test_chunks_equal_the_whole(kind, negatives, rows_at_once):
 
     for ours, expected in zip(run(compute(chunked)), run(compute(whole)), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("negatives", ["all", "same-text", "ancestor", "overlap", "same-video"])
+@pytest.mark.parametrize("equal_text", [False, True])
+def test_as_written_out(kind, negatives, equal_text):
+    """Also the bias, and several positives of a row; the loss of processes is compared so in test_processes."""
+    keys = clip_keys(make_batch(ROWS))
+    loss_function = LOSSES[kind](negatives, equal_text_positives=equal_text)
+    ours = run(lambda video, text, temperature, bias: loss_function(video, text, temperature, keys, bias).loss)
+    expected = run(
+        lambda video, text, temperature, bias: reference_loss(
+            video, text, temperature, bias, ROWS, kind, negatives, equal_text
+        )[0].sum()
+    )
+    for value, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(value, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_two_clips_are_a_batch():
+    video, text = embeddings(2)
+    assert ContrastiveLoss()(video, text, torch.tensor([1.0])).loss.isfinite()
 
 
 def test_without_keys_every_other_pair_is_a_negative():

@@ -69,6 +69,8 @@ def test_balanced_batches_have_fixed_parts():
     assert len(found) == 4, "until there are no phases left"
     weighted = batches(batch_size=8, levels="balanced", level_weights={0: 5.0, 1: 2.0, 2: 1.0})
     assert all(Counter(LEVEL[clip] for clip in batch) == {0: 5, 1: 2, 2: 1} for batch in weighted)
+    uneven = batches(batch_size=5, levels="balanced", level_weights={0: 1.0, 1: 1.0, 2: 2.0})  # 1.25, 1.25, 2.5
+    assert all(Counter(LEVEL[clip] for clip in batch) == {0: 1, 1: 1, 2: 3} for batch in uneven)
     two = batches(batch_size=8, levels="balanced", level_weights={0: 1.0, 1: 1.0, 2: 0.0})
     assert all(Counter(LEVEL[clip] for clip in batch) == {0: 4, 1: 4} for batch in two)
 
@@ -116,11 +118,38 @@ def test_a_limit_leaves_few_clips_out():
     assert len(sampler) > 0.9 * 10_000 / 32
 
 
+def test_a_limit_is_reached():
+    """Batches of 4 of two videos, of which none may have more than 2 clips, are there if each has 2."""
+    sampler = ClipBatchSampler([0] * 40, [0, 1] * 20, 4, 0, max_clips_per_video=2)
+    assert len(sampler) == 10 and all(sum(clip % 2 for clip in batch) == 2 for batch in sampler)
+
+
+def test_clips_of_a_video_are_spread_over_the_epoch():
+    """The i-th of m clips comes in the i-th of m parts, so that each quarter has a quarter of them."""
+    video = np.repeat(np.arange(4), 64)
+    for seed in range(3):
+        found = list(ClipBatchSampler(np.zeros(256), video, 8, seed, max_clips_per_video=8))
+        quarters = [Counter(video[list(chain(*found[first : first + 8]))].tolist()) for first in range(0, 32, 8)]
+        assert quarters == [Counter({0: 16, 1: 16, 2: 16, 3: 16})] * 4
+
+
+def test_the_only_clip_of_a_video_may_come_at_any_time():
+    places = []
+    for seed in range(40):
+        found = list(chain(*ClipBatchSampler([0] * 64, [0] * 63 + [1], 1, seed, max_clips_per_video=1)))
+        places.append(found.index(63))
+    assert min(places) < 16 and max(places) >= 48
+
+
 def test_levels_that_would_never_be_seen(caplog):
     with pytest.raises(ValueError, match=r"leave a level out of balanced batches of 4 clips"):
         batches(batch_size=4, levels="balanced", level_weights={0: 10.0, 1: 1.0, 2: 1.0})
     batches(batch_size=20, levels="one-level")
     assert "12 clips of one level do not fill a batch of 20" in caplog.text
+    caplog.clear()
+    batches(levels="one-level")
+    batches(levels="one-level", level_weights={0: 1.0, 1: 1.0, 2: 0.0})
+    assert not caplog.text
 
 
 def test_fewer_than_a_batch():
