@@ -80,6 +80,8 @@ def test_batches_of_one_level():
     assert all(len({LEVEL[clip] for clip in batch}) == 1 for batch in found)
     order = [LEVEL[batch[0]] for batch in found]
     assert Counter(order) == {0: 7, 1: 3, 2: 1} and order != sorted(order)
+    two = [int(batch[0] >= 60) for batch in ClipBatchSampler(LEVEL[:90], VIDEO[:90], 8, 1, "one-level")]
+    assert Counter(two) == {0: 7, 1: 3} and two != sorted(two)
 
 
 @pytest.mark.parametrize("levels", ["mixed", "one-level"])
