@@ -43,6 +43,13 @@ def test_parents_are_of_the_same_video():
     assert parent_rows(video, level, np.array([0.0, 9, 10]), np.array([50.0, 15, 20])).tolist() == [-1, -1, 1]
 
 
+def test_only_eligible_captions_are_parents():
+    level, times = np.array([PHASE, STEP, STEP, TASK]), np.array([[0.0, 99], [0, 99], [5, 25], [10, 20]])
+    for eligible, expected in (([1, 1, 1, 1], 2), ([1, 1, 0, 1], 1), ([1, 0, 0, 1], -1)):
+        found = parent_rows(np.zeros(4, int), level, *times.T, np.array(eligible, bool))
+        assert found.tolist() == [-1, 0, 0, expected]
+
+
 def test_nothing():
     empty = np.array([])
     assert parent_rows(empty.astype(int), empty.astype(int), empty, empty).tolist() == []

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from surglavi_hf.data import split_position
 from surglavi_hf.data.database import DATABASE_NAME
-from surglavi_hf.data.splits import in_split
+from surglavi_hf.data.splits import in_split, shard_edges
 
 from ..media.test_identity import BLANKS, IDS, WRITTEN
 from .reference import write_database
@@ -72,3 +72,14 @@ def test_all_copies_of_a_video_are_loaded_in_one_split(tmp_path, streaming):
         found = {name: {(row["title"], row["youtube_id"]) for row in part} for name, part in splits.items()}
         assert all(found.values()) and not found["train"] & found["test"]
         assert found["train"] | found["test"] == {(str(number), f"video{number:02d}-_Ab") for number in range(40)}
+
+
+@pytest.mark.parametrize("num_videos, num_shards", [(0, 1), (1, 1), (2, 2), (8, 2), (9, 3), (1000, 10), (5000, 16)])
+def test_edges_of_shards(num_videos, num_shards):
+    """As many as the cube root of the videos, 16 at most, all of one width."""
+    videos = pa.table({"video_name": [f"video-{number}" for number in range(num_videos)]}).cast(
+        pa.schema([("video_name", pa.string())])
+    )
+    assert shard_edges(videos, 0.0, 1.0) == pytest.approx([place / num_shards for place in range(num_shards + 1)])
+    low, *_, high = shard_edges(videos, 0.25, 0.75)
+    assert (low, high) == (0.25, 0.75)
