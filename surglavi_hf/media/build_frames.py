@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..interrupts import interrupts_for_us_alone
 from .container import read_header
 from .errors import GET_ANOTHER
-from .frame_store import FrameStoreOptions, is_up_to_date, upgrade_frame_store, write_frame_store
+from .frame_store import FrameStore, FrameStoreOptions, is_up_to_date, upgrade_frame_store, write_frame_store
 from .library import VideoLibrary
 
 logger = logging.getLogger(__name__)
@@ -138,11 +138,16 @@ def _build_alone(
     threads: int,
 ) -> None:
     """
-    Writes the frame store of a video in a process of its own, whose end says what befell it.
+    Writes the frame store of a video in a process of its own, whose end says what befell it; none where the process
+    that ended had written it, and could not say so any more.
 
     Raises:
         RuntimeError: no process ever began with its work.
     """
+    store = library.frames_path(name)
+    if is_up_to_date(store, library.video_path(name), options):
+        build.written[name] = len(FrameStore(store).timestamps)
+        return
     receiver, sender = context.Pipe(duplex=False)
     worker = (progress.counters, progress.stopped, threads)
     process = context.Process(target=_send_one, args=(sender, worker, library, name, options))

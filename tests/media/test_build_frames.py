@@ -91,6 +91,13 @@ def test_what_ends_a_process_costs_one_video(library):
     assert "'-c': 'its process was ended by SIGKILL, most likely as the memory was used up; run" in output
 
 
+def test_a_store_that_was_written_before_its_process_ended_counts(library):
+    """Its process is ended between writing it and saying so."""
+    ends = "(original(source, store, options, report), os.kill(os.getpid(), 9)) if store.name == 'a.arrow' else None"
+    output, _ = start(library, ends).communicate(timeout=120)
+    assert "\n['-c', 'a', 'b'] {'broken': " in output
+
+
 @pytest.mark.parametrize(
     "status, said",
     [
