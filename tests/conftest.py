@@ -68,13 +68,17 @@ def client_environment(url: str, home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def stranger(hub_server, tmp_path):
-    """Runs a script in a process of its own, for which `hub_server` is the Hub; returns what it prints."""
+    """
+    Runs a script in a process of its own, for which `hub_server` is the Hub; returns what it prints. Threads of a
+    streamed dataset abort the usual end of a process at times.
+    """
 
     def run(script: str, *without: str, **environment: str) -> str:
         """`without`: packages that cannot be imported."""
         forbid = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in without)
+        end = "\nimport os, sys; sys.stdout.flush(); os._exit(0)"
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", forbid + script],
+            [sys.executable, "-W", "ignore", "-c", forbid + script + end],
             env={**client_environment(hub_server.url, tmp_path / "home"), **environment},
             capture_output=True,
             text=True,
