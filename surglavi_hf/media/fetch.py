@@ -181,11 +181,11 @@ class Fetcher:
     def _keep_what_fits(self, address: str, folder: Path) -> None:
         """Empties a folder but where it is of this address and these options: yt-dlp would take up anything."""
         kind = (address, self.options.max_height, self.options.audio, self.options.ytdlp_arguments)
-        stamp, digest = folder / _STAMP, hashlib.sha256(repr(kind).encode()).hexdigest()
-        if not stamp.is_file() or stamp.read_text() != digest:
+        stamp, digest = folder / _STAMP, hashlib.sha256(repr(kind).encode()).hexdigest().encode()
+        if not stamp.is_file() or stamp.read_bytes() != digest:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            stamp.write_text(digest)
+            stamp.write_bytes(digest)
 
     def _download(self, address: str, folder: Path) -> _Downloaded:
         options = self._ytdlp_options | {

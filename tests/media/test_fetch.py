@@ -69,6 +69,13 @@ def test_what_a_kill_left_is_of_its_address(library, page, web, tmp_path, write_
     assert library.video_path("v").read_bytes() == web.pages["/other.mp4"]
 
 
+def test_a_damaged_note_of_whose_a_part_is_begins_anew(library, page):
+    folder = library.partial_dir("v")
+    folder.mkdir(parents=True)
+    (folder / ".stamp").write_bytes(b"\xff\0")
+    assert fetcher(library).fetch(VideoSource("v", None, page)).status == "ok"
+
+
 def test_a_whole_file_that_a_kill_left_is_taken_up(library, page, web, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("surglavi_hf.media.fetch.probe_video", lambda *_: 1 / 0)
