@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from surglavi_hf import TrainingConfig, train
-from surglavi_hf.demo import FPS, SIZE, TEST_FRACTION, evaluate_model, summarize
-from surglavi_hf.demo_corpus import write_corpus
+from surglavi_hf.demo.corpus import write_corpus
+from surglavi_hf.demo.run import FPS, SIZE, TEST_FRACTION, evaluate_model, summarize
 from surglavi_hf.media import FrameStoreOptions, VideoLibrary, build_frame_stores
 
 

@@ -27,8 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from surglavi_hf import TrainingConfig
 from surglavi_hf.training import ContrastiveLoss, SigLIPLoss
+from surglavi_hf.training.accelerator import end_processes
 from surglavi_hf.training.negatives import NUM_KEYS
-from surglavi_hf.training.processes import end_processes
 from surglavi_hf.training.run import TrainingRun
 
 DIM = 256

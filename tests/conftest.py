@@ -20,7 +20,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 import surglavi_hf  # noqa: F401  registers "surglavi" and SurgCLIP
-from surglavi_hf.demo_corpus import write_corpus
+from surglavi_hf.demo.corpus import write_corpus
 
 from .hub_server import HubServer
 

@@ -8,7 +8,7 @@ import torch
 from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessorPil, ViTModel
 
 from surglavi_hf.cli import main
-from surglavi_hf.demo import PROMPTS
+from surglavi_hf.demo.run import PROMPTS
 from surglavi_hf.training.publish import write_model
 from surglavi_hf.training.start import new_tiny_model
 

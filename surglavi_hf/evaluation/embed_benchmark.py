@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .benchmarks import Benchmark
 from .encoders import VideoEncoder
-from .processes import Processes
+from .launched import Processes
 from .video_store import VideoResult, VideoStore
 from .windows import Windows, embed_windows
 

@@ -7,7 +7,7 @@ import torch
 
 from .container import read_header
 from .errors import VideoDecodeError, check_end
-from .picture import UPRIGHT, first_orientation
+from .frame_arrays import UPRIGHT, first_orientation
 from .timetable import read_timetable
 
 decord.logging.set_level(decord.logging.QUIET)

@@ -6,7 +6,7 @@ import http.cookiejar
 import io
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import yt_dlp
 from yt_dlp.cookies import YoutubeDLCookieJar
 
+from ..options import option
 from .manifest import without_secrets
 
 # What this module decides, and what would skip videos, write elsewhere or run another program.
@@ -60,11 +61,13 @@ class DownloadOptions:
         ValueError: an option is out of range, unknown to yt-dlp, or one that this package decides.
     """
 
-    max_height: int = 720
-    audio: bool = False
-    cookies: str | os.PathLike | None = None
-    cookies_from_browser: str | None = None
-    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    max_height: int = option(720, "at most", metavar="PIXELS")
+    audio: bool = option(False, "keep the sound; needs FFmpeg")
+    cookies: str | os.PathLike | None = option(
+        None, "cookie file in Netscape's format; it is only read", metavar="FILE"
+    )
+    cookies_from_browser: str | None = option(None, "as yt-dlp's option, for example firefox", metavar="BROWSER")
+    proxy: str | None = option(None, "HTTP or SOCKS proxy", metavar="URL", repr=False)  # may hold a password
     ytdlp_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -15,11 +15,12 @@ import torch
 import xxhash
 
 from ..files import written_whole
+from ..options import option
 from .clock import is_listed
 from .container import read_header
 from .errors import GET_ANOTHER, DamagedVideoError, VideoDecodeError, check_end
+from .frame_arrays import first_orientation, resized, to_rgb
 from .library import content_identity
-from .picture import first_orientation, resized, to_rgb
 from .pyav_decoder import PyAVDecoder
 
 VERSION = 2  # of the file's layout and of how frames are chosen and drawn
@@ -61,9 +62,9 @@ class FrameStoreOptions:
         ValueError: one is out of range.
     """
 
-    fps: float = 4.0
-    short_side: int = 256
-    quality: int = 90
+    fps: float = option(4.0, "frames a second")
+    short_side: int = option(256, "of a frame, at most", metavar="PIXELS")
+    quality: int = option(90, "of the JPEG images, 1 to 100")
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

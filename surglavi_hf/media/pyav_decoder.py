@@ -17,7 +17,7 @@ from av.video.frame import PictureType
 from .clock import Clock, is_listed, packet_pts
 from .container import LAST_TIME_S, decoding_threads, open_video
 from .errors import END_TOLERANCE_S, GET_ANOTHER, DamagedVideoError, VideoDecodeError, check_end
-from .picture import resized, to_rgb
+from .frame_arrays import resized, to_rgb
 from .timetable import read_timetable
 
 logger = logging.getLogger(__name__)

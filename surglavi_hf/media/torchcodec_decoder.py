@@ -7,7 +7,7 @@ from torchcodec.decoders import VideoDecoder
 
 from .container import decoding_threads, read_header
 from .errors import VideoDecodeError, check_end
-from .picture import Orientation, first_orientation
+from .frame_arrays import Orientation, first_orientation
 from .timetable import read_timetable
 
 # Which of them are quarter turns to the left, and how many.

@@ -12,7 +12,7 @@ import sys
 from ..faults import INTERRUPTED, report
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m surglavi_hf.training") -> int:
     """Parses the flags and trains; returns the exit status, 1 with one line on standard error where it failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         from .loop import train
         from .settings import parse_settings
 
-        config = parse_settings(arguments, __doc__, "python -m surglavi_hf.training")
+        config = parse_settings(arguments, __doc__, prog)
         if (num_processes := missing_processes()) > 1:
             restart_with(num_processes, arguments)
         if config.dry_run:

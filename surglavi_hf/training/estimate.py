@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .accelerator import end_processes
 from .config import TrainingConfig
-from .processes import end_processes
 from .run import TrainingRun, peak_memory
 
 _BYTES_OF_WEIGHT, _BYTES_OF_ADAMW = 4, 8

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..data import Level
 from ..evaluation import embed_clips, retrieval, zero_shot_clips
-from .trained_model import EncodersOf
+from .contrastive_model import EncodersOf
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def validate(accelerator: Accelerator, model: nn.Module, processor, dataset: Dat
     figures, and does not end the training.
 
     Args:
-        model: A prepared [`TrainedModel`].
+        model: A prepared [`ContrastiveModel`].
         processor: A SurgCLIPProcessor.
         dataset: Rows of the validation split.
     """

@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 
 from ..files import write_text
 from ..hub import BackgroundPush, HubError
+from .accelerator import end_processes
 from .checkpoint import Checkpoints, read_state
 from .config import TrainingConfig
 from .log import MetricsLog, start_trackers
-from .processes import end_processes
 from .publish import write_model
 from .resume import SETTINGS_NAME, check_resumed
 from .run import TrainingRun, peak_memory

@@ -14,16 +14,16 @@ from torch.distributed.tensor import DTensor
 
 from ..data.trained_on import TrainedOn, read_trained_on, video_keys
 from ..surgclip import SurgCLIPModel
-from .clips import EpochLoader, fingerprint, load_clips, workers_may_fail
+from .accelerator import check_agreement, make_accelerator
 from .config import TrainingConfig
+from .contrastive_model import ContrastiveModel, to_surgclip
+from .epochs import EpochLoader, fingerprint, load_clips, workers_may_fail
 from .loss import ContrastiveLoss, SigLIPLoss
 from .negatives import clip_keys
-from .processes import check_agreement, make_accelerator
+from .parameters import add_adapters, freeze_layers, make_optimizer
 from .resume import describe_run
 from .schedule import learning_rate_at
 from .start import start, with_commits
-from .trainable import add_adapters, freeze_layers, make_optimizer
-from .trained_model import TrainedModel, to_surgclip
 from .update import add_gradient
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5  # VindLU's bounds
@@ -78,7 +78,7 @@ class TrainingRun:
         loss_class = {"infonce": ContrastiveLoss, "siglip": SigLIPLoss}[config.loss]
         self.loss_function = loss_class(config.negatives, config.equal_text_positives)
         self.max_steps = self._count_steps()
-        trained = TrainedModel(model, learn_bias=config.loss == "siglip")
+        trained = ContrastiveModel(model, learn_bias=config.loss == "siglip")
         if config.torch_compile:
             trained.compile()
         self.model, self.optimizer = accelerator.prepare(

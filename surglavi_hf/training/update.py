@@ -7,8 +7,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from .contrastive_model import Embeddings
 from .loss import LossOutput
-from .trained_model import Embeddings
 
 INPUTS = ("pixel_values", "input_ids", "attention_mask")
 
@@ -25,7 +25,7 @@ def add_gradient(
     Adds the gradient of a batch's loss to that of `model`, and returns the loss, detached. Every process must call it.
 
     Args:
-        model: A prepared [`TrainedModel`].
+        model: A prepared [`ContrastiveModel`].
         loss_function: A [`ContrastiveLoss`] or [`SigLIPLoss`].
         batch: This process's part of the batch, on any device.
         keys: From [`clip_keys`].

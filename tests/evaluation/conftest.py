@@ -11,7 +11,7 @@ from datasets import Dataset, Features, Value
 from transformers import BatchFeature
 
 from surglavi_hf import VideoClip
-from surglavi_hf.demo import PROMPTS
+from surglavi_hf.demo.run import PROMPTS
 from surglavi_hf.evaluation import BENCHMARKS
 from surglavi_hf.training.start import new_tiny_model
 

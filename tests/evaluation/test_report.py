@@ -4,7 +4,7 @@ import json
 import pytest
 
 from surglavi_hf import EvalReport
-from surglavi_hf.evaluation.pictures import draw_contact_sheet
+from surglavi_hf.evaluation.figures import draw_contact_sheet
 from surglavi_hf.evaluation.published import report_markdown
 from surglavi_hf.evaluation.report import check_replaceable
 

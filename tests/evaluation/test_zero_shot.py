@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from benchmarks.released_surgclip import ReleasedSurgCLIP
 from surglavi_hf import SurgCLIPConfig, SurgCLIPModel
-from surglavi_hf.demo import PROMPTS
+from surglavi_hf.demo.run import PROMPTS
 from surglavi_hf.evaluation import BENCHMARKS, EvalReport, Windows, load_benchmark, zero_shot
 from surglavi_hf.evaluation.benchmarks.common_form import FILES
 from surglavi_hf.evaluation.benchmarks.definition import read_definition

@@ -8,7 +8,7 @@ from datasets import load_dataset
 from transformers import AutoModel, AutoProcessor
 
 from surglavi_hf import retrieval
-from surglavi_hf.demo import PROMPTS
+from surglavi_hf.demo.run import PROMPTS
 from surglavi_hf.hub import failures
 from surglavi_hf.training.publish import write_model
 from surglavi_hf.training.start import new_tiny_model

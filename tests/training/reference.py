@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import BertConfig
 
 from surglavi_hf import SurgCLIPConfig, SurgCLIPModel
-from surglavi_hf.training.trained_model import TrainedModel
+from surglavi_hf.training.contrastive_model import ContrastiveModel
 
 NUM_FRAMES, IMAGE_SIZE = 2, 32
 
@@ -68,7 +68,7 @@ def reference_loss(video, text, temperature, bias, rows, kind: str, negatives: s
     return total / count if count else total + math.nan, len(rows) - count
 
 
-def tiny_trained_model(learn_bias: bool = False, dtype: torch.dtype = torch.float64) -> TrainedModel:
+def tiny_trained_model(learn_bias: bool = False, dtype: torch.dtype = torch.float64) -> ContrastiveModel:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "hidden_dropout_prob": 0.0}
     sizes |= {"attention_probs_dropout_prob": 0.0, "initializer_range": 0.2}
@@ -81,7 +81,7 @@ def tiny_trained_model(learn_bias: bool = False, dtype: torch.dtype = torch.floa
         text_config=BertConfig(**sizes, vocab_size=40, num_hidden_layers=1, max_position_embeddings=16).to_dict(),
         projection_dim=8,
     )
-    return TrainedModel(SurgCLIPModel(config), learn_bias).to(dtype)
+    return ContrastiveModel(SurgCLIPModel(config), learn_bias).to(dtype)
 
 
 def make_batch(rows: list[tuple], dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:

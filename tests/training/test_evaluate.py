@@ -9,9 +9,9 @@ from accelerate import Accelerator
 from datasets import load_dataset
 
 from surglavi_hf.evaluation import retrieval, zero_shot_clips
+from surglavi_hf.training.contrastive_model import ContrastiveModel
 from surglavi_hf.training.evaluate import validate
 from surglavi_hf.training.start import load_model
-from surglavi_hf.training.trained_model import TrainedModel
 
 
 def test_figures_are_those_of_the_evaluation_room(stored_corpus, dropout_model):
@@ -24,7 +24,7 @@ def test_figures_are_those_of_the_evaluation_room(stored_corpus, dropout_model):
     expected = zero_shot_clips(model, processor, dataset.select(rows), prompts, labels).metrics
     ranks = retrieval(model, processor, dataset).metrics
 
-    prepared = TrainedModel(model).train()
+    prepared = ContrastiveModel(model).train()
     before = torch.get_rng_state()
     found = validate(Accelerator(cpu=True), prepared, processor, dataset)
     assert prepared.training and torch.equal(torch.get_rng_state(), before), "training would go on otherwise"

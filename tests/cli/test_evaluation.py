@@ -10,15 +10,15 @@ from transformers import BertConfig, BertModel
 
 from surglavi_hf import EvalReport, TrainingConfig, train
 from surglavi_hf.cli import main
-from surglavi_hf.cli_evaluation import _load_model
-from surglavi_hf.cli_evaluation_options import BENCHMARKS as NAMES
-from surglavi_hf.demo import PROMPTS
+from surglavi_hf.cli.evaluation import BENCHMARKS as NAMES
+from surglavi_hf.cli.models import load_model
+from surglavi_hf.demo.run import PROMPTS
 from surglavi_hf.evaluation import BENCHMARKS
 from surglavi_hf.training.start import new_tiny_model
 
-from .evaluation.conftest import write_pictures
-from .evaluation.native_files import some_labels, write_frames, write_native
-from .surgclip.conftest import make_tokenizer
+from ..evaluation.conftest import write_pictures
+from ..evaluation.native_files import some_labels, write_frames, write_native
+from ..surgclip.conftest import make_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_any_model_of_the_hub_knows_its_commit(tmp_path, hub_server):
     repository = hub_server.add("me/any-model", {path.name: path.read_bytes() for path in tmp_path.iterdir()})
     repository.commit("Say more", {"README.md": b"more"})
     for revision, commit in ((None, repository.commits[1]), (repository.commits[0]["id"], repository.commits[0])):
-        model, _ = _load_model(Namespace(model="me/any-model", revision=revision))
+        model, _ = load_model(Namespace(model="me/any-model", revision=revision))
         assert model.config._commit_hash == commit["id"]
 
 

@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surglavi_hf.evaluation.processes import Processes
+from surglavi_hf.evaluation.launched import Processes
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 100)), st.integers(1, 5))

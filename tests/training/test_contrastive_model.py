@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import torch
 
+from surglavi_hf.training.contrastive_model import SIGLIP_BIAS, ContrastiveModel, EncodersOf, to_surgclip
 from surglavi_hf.training.start import new_tiny_model
-from surglavi_hf.training.trained_model import SIGLIP_BIAS, EncodersOf, TrainedModel, to_surgclip
 
 CAPTIONS = ["The surgeon clips the cystic duct."]
 
@@ -13,7 +13,7 @@ def test_the_same_embeddings_and_the_way_back():
     state = {name: value.clone() for name, value in model.state_dict().items()}
     inputs = processor(videos=torch.zeros(6, 3, 48, 48, dtype=torch.uint8), text=CAPTIONS)
     expected = model(**inputs)
-    prepared = TrainedModel(model, learn_bias=True).eval()
+    prepared = ContrastiveModel(model, learn_bias=True).eval()
     embeds = prepared(**inputs)
     torch.testing.assert_close(embeds.video_embeds, expected.video_embeds, rtol=0, atol=0)
     torch.testing.assert_close(embeds.text_embeds, expected.text_embeds, rtol=0, atol=0)
@@ -31,5 +31,5 @@ def test_the_same_embeddings_and_the_way_back():
 
 def test_no_parameter_is_a_scalar():
     """FSDP cannot shard them."""
-    prepared = TrainedModel(new_tiny_model(CAPTIONS)[0], learn_bias=True)
+    prepared = ContrastiveModel(new_tiny_model(CAPTIONS)[0], learn_bias=True)
     assert all(parameter.ndim for parameter in prepared.parameters())

@@ -3,7 +3,7 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from surglavi_hf import TrainingConfig
-from surglavi_hf.training.processes import make_accelerator
+from surglavi_hf.training.accelerator import make_accelerator
 
 
 def config(**settings) -> TrainingConfig:

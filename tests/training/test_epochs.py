@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from surglavi_hf import TrainingConfig
-from surglavi_hf.training.clips import EpochLoader, fingerprint, load_clips
+from surglavi_hf.training.epochs import EpochLoader, fingerprint, load_clips
 from surglavi_hf.training.start import new_tiny_model
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from surglavi_hf.demo_drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TASK_S, TISSUES, Scene, Task
+from surglavi_hf.demo.drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TASK_S, TISSUES, Scene, Task
 
 TASK = Task("liver", "hook", "holds", 0.0, 0, 0)
 STEPS = np.linspace(0, 1, int(TASK_S * FPS))

@@ -14,16 +14,16 @@ from datasets import Dataset, load_dataset
 from rich.console import Console
 from rich.table import Table
 
-from .data import Level
-from .demo_corpus import PHASE_CAPTION, STEP_CAPTION, TASK_CAPTIONS, TEST_FRACTION, write_corpus
-from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TISSUES
-from .evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot_clips
-from .evaluation.pictures import draw_predictions
-from .files import write_text
-from .interrupts import interrupts_for_us_alone
-from .media import FrameStoreOptions, VideoLibrary, build_frame_stores
-from .surgclip import load_processor, load_whole
-from .training import TrainingConfig, train
+from ..data import Level
+from ..evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot_clips
+from ..evaluation.figures import draw_predictions
+from ..files import write_text
+from ..interrupts import interrupts_for_us_alone
+from ..media import FrameStoreOptions, VideoLibrary, build_frame_stores
+from ..surgclip import load_processor, load_whole
+from ..training import TrainingConfig, train
+from .corpus import PHASE_CAPTION, STEP_CAPTION, TASK_CAPTIONS, TEST_FRACTION, write_corpus
+from .drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TISSUES
 
 MARKER = ".surglavi-demo"  # marks a folder the demo made and may make anew
 CLIPS_SHOWN = 8

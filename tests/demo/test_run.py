@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from surglavi_hf import demo
-from surglavi_hf.demo import MARKER, PROMPTS, evaluate_model, run_demo, summarize
+from surglavi_hf.demo import run
+from surglavi_hf.demo.run import MARKER, PROMPTS, evaluate_model, run_demo, summarize
 from surglavi_hf.evaluation import EvalReport
 from surglavi_hf.training.start import new_tiny_model
 
@@ -33,8 +33,8 @@ def test_evaluation_of_a_saved_model(corpus, tmp_path):
 
 def test_the_whole_road_in_small(corpus, tmp_path, monkeypatch, capsys):
     """The demo as it is, on a smaller corpus and for a few steps; the full one runs in CI."""
-    monkeypatch.setattr(demo, "write_corpus", lambda folder, seed: corpus)
-    monkeypatch.setattr(demo, "TRAIN_STEPS", 3)
+    monkeypatch.setattr(run, "write_corpus", lambda folder, seed: corpus)
+    monkeypatch.setattr(run, "TRAIN_STEPS", 3)
     output = tmp_path / "demo"
     summary = run_demo(output, seed=1)
     assert json.loads((output / "summary.json").read_text()) == summary

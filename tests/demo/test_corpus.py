@@ -6,9 +6,9 @@ import numpy as np
 from datasets import load_dataset
 
 from surglavi_hf.data import DATABASE_NAME
-from surglavi_hf.demo import MEANINGS, PROMPTS
-from surglavi_hf.demo_corpus import TEST_FRACTION, is_unseen, write_corpus
-from surglavi_hf.demo_drawing import ACTIONS, INSTRUMENTS, TASK_S, TISSUES, Scene, Task
+from surglavi_hf.demo.corpus import TEST_FRACTION, is_unseen, write_corpus
+from surglavi_hf.demo.drawing import ACTIONS, INSTRUMENTS, TASK_S, TISSUES, Scene, Task
+from surglavi_hf.demo.run import MEANINGS, PROMPTS
 from surglavi_hf.media import VideoLibrary, decode_frames
 
 

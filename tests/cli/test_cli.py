@@ -11,12 +11,14 @@ import pytest
 from datasets import load_dataset
 from yt_dlp.globals import supported_js_runtimes
 
-from surglavi_hf.cli import _COMMANDS, main
+from surglavi_hf.cli import build_parser, main
 from surglavi_hf.data import DATABASE_NAME
 from surglavi_hf.media import Attempt, Manifest, VideoLibrary
 
+_COMMANDS = build_parser()._subparsers._group_actions[0].choices
 
-@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in sorted(_COMMANDS))])
+
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in _COMMANDS)])
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -79,13 +81,18 @@ def test_the_examples_work(corpus, tmp_path, monkeypatch, capsys):
         *(["download"], ["adopt", "x"], ["manifest"], ["frames"], ["frames", "--data-dir", "x", "--fps", "fast"]),
         *(["download", "--data-dir", "x", *wrong] for wrong in (["--shard", "3/2"], ["--shard", "1"])),
         *(["download", "--data-dir", "x", *wrong] for wrong in (["--limit", "0"], ["--limit", "-1"])),
-        ["download", "--data-dir", "x", "--cookies", "c", "--cookies-from-browser", "firefox"],
     ],
 )
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
+
+
+def test_options_that_exclude_each_other(tmp_path, capsys):
+    cookies = ["--cookies", "c", "--cookies-from-browser", "firefox"]
+    assert main(["download", "--data-dir", str(tmp_path), *cookies]) == 2
+    assert "cookies and cookies_from_browser are given, expected one of them" in capsys.readouterr().err
 
 
 def test_output_may_go_anywhere(corpus):
@@ -95,7 +102,7 @@ def test_output_may_go_anywhere(corpus):
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "surglavi_hf.demo", raising=False)
+    monkeypatch.delitem(sys.modules, "surglavi_hf.demo.run", raising=False)
     monkeypatch.setitem(sys.modules, "rich.console", None)
     assert main(["demo", "--output", str(tmp_path / "new")]) == 1
     assert capsys.readouterr().err == (

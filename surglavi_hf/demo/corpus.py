@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .data import DATABASE_NAME, Level, split_position
-from .demo_drawing import ACTIONS, FPS, INSTRUMENTS, PAUSE_S, SIZE, TASK_S, TISSUES, Task, write_video
-from .interrupts import interrupts_for_us_alone
-from .media import VideoLibrary
+from ..data import DATABASE_NAME, Level, split_position
+from ..interrupts import interrupts_for_us_alone
+from ..media import VideoLibrary
+from .drawing import ACTIONS, FPS, INSTRUMENTS, PAUSE_S, SIZE, TASK_S, TISSUES, Task, write_video
 
 TEST_FRACTION = 0.2
 PHASES, STEPS, TASKS = 3, 2, 3  # phases a video, steps a phase, tasks a step

@@ -5,9 +5,9 @@ from transformers import AutoConfig
 
 from surglavi_hf import SurgCLIPModel
 from surglavi_hf.surgclip.pretrained_encoders import BERT_FAMILY, make_text_encoder
+from surglavi_hf.training.contrastive_model import ContrastiveModel, to_surgclip
+from surglavi_hf.training.parameters import add_adapters, freeze_layers, make_optimizer
 from surglavi_hf.training.start import new_tiny_model
-from surglavi_hf.training.trainable import add_adapters, freeze_layers, make_optimizer
-from surglavi_hf.training.trained_model import TrainedModel, to_surgclip
 
 from ..surgclip.conftest import LAYOUTS, tiny_config
 
@@ -65,7 +65,7 @@ def test_adapters_are_trained_instead_of_the_encoders_and_merged():
     before = model.eval()(**inputs).logits_per_video
     config, names = model.config, set(model.state_dict())
     add_adapters(model, rank=4, alpha=8)
-    prepared = TrainedModel(model)
+    prepared = ContrastiveModel(model)
     changed = trained(prepared)
     assert {name for name in changed if "lora_" not in name} == {
         *("model.temp", "model.vision_proj.weight", "model.vision_proj.bias"),
@@ -87,7 +87,7 @@ def test_adapters_are_trained_instead_of_the_encoders_and_merged():
 
 def test_biases_and_norms_do_not_decay():
     model, _ = new_tiny_model(CAPTIONS)
-    decayed, others = make_optimizer(TrainedModel(model), 0.1, 0.3).param_groups
+    decayed, others = make_optimizer(ContrastiveModel(model), 0.1, 0.3).param_groups
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
     assert all(parameter.ndim > 1 for parameter in decayed["params"])
     assert all(parameter.ndim <= 1 for parameter in others["params"])

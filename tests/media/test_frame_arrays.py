@@ -12,8 +12,8 @@ from av.bitstream import BitStreamFilterContext
 from PIL import Image
 
 from surglavi_hf.media import FrameStoreOptions, VideoDecodeError, decode_frames
+from surglavi_hf.media.frame_arrays import Orientation, orientation, resized, to_rgb
 from surglavi_hf.media.frame_store import FrameStore, write_frame_store
-from surglavi_hf.media.picture import Orientation, orientation, resized, to_rgb
 from surglavi_hf.media.pyav_decoder import PyAVDecoder
 from surglavi_hf.media.remux import to_mp4
 

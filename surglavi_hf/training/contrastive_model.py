@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..surgclip import SurgCLIPConfig, SurgCLIPModel
-from .trainable import add_adapters
+from .parameters import add_adapters
 
 SIGLIP_BIAS = -10.0  # SigLIP's (arXiv 2303.15343)
 
@@ -29,7 +29,7 @@ class Embeddings(NamedTuple):
     bias: torch.Tensor | None
 
 
-class TrainedModel(nn.Module):
+class ContrastiveModel(nn.Module):
     """
     SurgCLIP so that everything the loss learns leaves through `forward`, where DistributedDataParallel and FSDP look.
 
@@ -60,7 +60,7 @@ class TrainedModel(nn.Module):
 
 class EncodersOf:
     """
-    A prepared [`TrainedModel`] as the evaluation room takes models. Every process must call it alike, since FSDP
+    A prepared [`ContrastiveModel`] as the evaluation room takes models. Every process must call it alike, since FSDP
     gathers weights at each call.
     """
 
@@ -89,8 +89,8 @@ def to_surgclip(
     config: SurgCLIPConfig, state: Mapping[str, torch.Tensor], lora_rank: int = 0, lora_alpha: int = 1
 ) -> SurgCLIPModel:
     """
-    Returns the SurgCLIP model, on the CPU, that a whole state dict of a [`TrainedModel`] holds, with adapters merged.
-    Takes no random numbers from the training.
+    Returns the SurgCLIP model, on the CPU, that a whole state dict of a [`ContrastiveModel`] holds, with adapters
+    merged. Takes no random numbers from the training.
     """
     with torch.random.fork_rng(devices=[]):
         model = SurgCLIPModel(config)

@@ -12,7 +12,7 @@ from PIL import Image
 from surglavi_hf import EvalReport
 from surglavi_hf.evaluation import load_benchmark
 from surglavi_hf.evaluation.benchmarks.benchmark import LabelledVideo
-from surglavi_hf.evaluation.pictures import (
+from surglavi_hf.evaluation.figures import (
     class_colours,
     draw_confusion_matrix,
     draw_contact_sheet,

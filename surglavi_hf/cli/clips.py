@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on the clips of a corpus: retrieval, search, embed."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from .command import add_command, add_data_dir, show_table, warn, whole
+from .models import add_model, load_surgclip
+
+
+def add_commands(commands: Any) -> None:
+    add_command(
+        commands,
+        "retrieval",
+        _retrieval,
+        _retrieval_options,
+        help="text-to-video and video-to-text retrieval on SurgLaVi",
+        description="Ranks clips for captions and captions for clips, level by level. Writes a report of each.",
+        example="retrieval --data-dir DIR --model surgclip-beta --output evaluation",
+    )
+    add_command(
+        commands,
+        "search",
+        _search,
+        _search_options,
+        help="the clips that are most like a text",
+        description="Looks through an index of clip embeddings; builds it first where there is none, which --data-dir "
+        "is for.",
+        example='search "clip the cystic duct" --index index --model surgclip-beta --data-dir DIR --output found.png',
+    )
+    add_command(
+        commands,
+        "embed",
+        _embed,
+        _embed_options,
+        help="the embeddings of all clips that are on disk, as a Parquet file",
+        description="Writes a row for each caption: caption_id, embedding (float16), model_id, model_revision, as "
+        "surglavi push-dataset --embeddings publishes. Can be stopped and started again: what is done lies in "
+        ".NAME-parts beside FILE until it is through. FILE.unreadable.json lists the clips that cannot be read.",
+        example="embed --data-dir DIR --model surgclip-beta --output embeddings.parquet",
+    )
+
+
+def _retrieval_options(parser: argparse.ArgumentParser) -> None:
+    add_data_dir(parser, required=True)
+    parser.add_argument("--output", required=True, metavar="OUT", help="folder for the reports")
+    _add_split(parser, "validation")
+    _add_strict(parser)
+
+
+def _retrieval(options: argparse.Namespace) -> int:
+    from ..data import Level
+    from ..evaluation import retrieval
+    from ..evaluation.overlap import overlap_notice
+    from ..evaluation.published import report_markdown
+    from ..evaluation.report import check_replaceable
+    from ..files import write_text
+
+    folder = Path(options.output)
+    levels = [options.level] if options.level else [level.name.lower() for level in Level]
+    for level in levels:
+        for suffix in (".json", ".md"):
+            check_replaceable(folder / f"surglavi_{level}_retrieval{suffix}", suffix)
+    model, processor = load_surgclip(options)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, names, left_out, notices = [], [], {}, []
+    for level in levels:
+        dataset = _load_split(options, level)
+        report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval", strict=options.strict)
+        report.protocol |= {"split": options.split, "split_fraction": options.fraction}
+        report.to_json(folder / f"{report.benchmark}.json")
+        write_text(folder / f"{report.benchmark}.md", report_markdown(report))
+        left_out[folder / f"{report.benchmark}.json"] = len(report.unreadable)
+        names = list(report.metrics)
+        rows.append([level, *(f"{value:.4g}" for value in report.metrics.values())])
+        notices.append(overlap_notice(model, report.protocol["trained_on_videos"]))
+    turned = [[name, *values] for name, *values in zip(names, *(row[1:] for row in rows), strict=True)]
+    console = Console()
+    console.print(show_table("retrieval", ["measure", *(row[0] for row in rows)], turned))
+    for notice in dict.fromkeys(notices):
+        warn(console, notice)
+    return _say_left_out(options, sum(left_out.values()), *(path for path, count in left_out.items() if count))
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", metavar="TEXT", help="what to look for")
+    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index; new, to build it")
+    add_data_dir(parser, "holds surglavi_beta.db and the videos")
+    parser.add_argument("--top", type=whole(0), default=5, metavar="N", help="clips shown (default: 5)")
+    parser.add_argument("--output", metavar="FILE", help="write a contact sheet, NAME.png")
+    _add_split(parser, None)
+    _add_strict(parser)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from ..data import VideoDecodeError
+    from ..evaluation import build_search_index, search
+    from ..evaluation.figures import FRAMES_SHOWN, draw_contact_sheet
+    from ..evaluation.overlap import overlap_notice
+    from ..evaluation.report import check_replaceable
+    from ..evaluation.search import has_index, read_index
+    from ..files import printable
+
+    if not options.text.strip() or options.top < 1:
+        raise ValueError(f"TEXT {options.text!r}, --top {options.top}: expected words and a whole number >= 1")
+    if options.output:
+        check_replaceable(options.output, ".png")
+    model, processor = load_surgclip(options)
+    level, split = options.level or "task", options.split or "train"
+    selection = f"level {level}, split {split}"
+    built = not has_index(options.index)
+    if not built:
+        there = read_index(options.index)["selection"]
+        if (options.level or options.split) and there != selection:
+            raise ValueError(f"{options.index} has {there}, not {selection}; name another folder")
+    else:
+        if not options.data_dir:
+            raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
+        options.split = split
+        dataset = _load_split(options, level)
+        build_search_index(model, processor, dataset, options.index, selection=selection, strict=options.strict)
+    found = search(model, processor, options.index, options.text, options.top)
+    console, pictures = Console(), []
+    for place, clip in enumerate(found, start=1):
+        what = f"{clip.score:.3f}  {printable(clip.title or clip.video_name)}  {_interval(clip)}"
+        console.print(f"{place}. {what}  {clip.url or ''}", markup=False, soft_wrap=True)
+        console.print(f"   {printable(clip.caption)}", markup=False, soft_wrap=True, style="dim")
+        try:
+            frames = clip.clip.frames(FRAMES_SHOWN) if options.output else None
+        except (OSError, ValueError, VideoDecodeError):
+            frames = None
+        pictures.append((f"{what}\n{printable(clip.caption)}", frames))
+    warn(console, overlap_notice(model, read_index(options.index)["trained_on_videos"]))
+    if options.output:
+        draw_contact_sheet(printable(options.text), pictures, options.output)
+    lacks = len(read_index(options.index)["unreadable"])
+    status = _say_left_out(options, lacks, Path(options.index) / "index.json")
+    return status if built else 0
+
+
+def _embed_options(parser: argparse.ArgumentParser) -> None:
+    add_data_dir(parser, "holds surglavi_beta.db and videos", required=True)
+    parser.add_argument("--output", required=True, metavar="FILE", help="new Parquet file")
+    parser.add_argument("--level", choices=("task", "step", "phase"), help="(default: all)")
+    parser.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="clips a pass (default: 32)")
+    add_model(parser, "surgclip-beta")
+    _add_strict(parser)
+
+
+def _embed(options: argparse.Namespace) -> int:
+    from datasets import load_dataset
+
+    from .. import data  # noqa: F401  registers "surglavi"
+    from ..evaluation import embed_captions
+    from ..evaluation.embed_captions import unreadable_path
+
+    if Path(options.output).exists():
+        raise FileExistsError(f"{options.output} is there already; name a new file")
+    model, processor = load_surgclip(options)
+    level = options.level or "all"
+    dataset = load_dataset("surglavi", level, data_dir=options.data_dir, split="train", available_only=True)
+    number = embed_captions(model, processor, dataset, options.output, options.batch_size, options.strict)
+    Console().print(f"{options.output}: embeddings of the clips of {number:,} captions", markup=False, soft_wrap=True)
+    path = unreadable_path(options.output)
+    lacks = len(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0
+    return _say_left_out(options, lacks, path)
+
+
+def _add_strict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first clip that cannot be read (default: leave it out, list it, exit status 1)",
+    )
+
+
+def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
+    add_model(parser, "surgclip-beta")
+    parser.add_argument("--level", choices=("task", "step", "phase"), help="(default: each; of an index: task)")
+    parser.add_argument(
+        "--split",
+        choices=("train", "validation", "test"),
+        default=default,
+        help="(default: validation; of an index: train)",
+    )
+    parser.add_argument(
+        "--fraction",
+        type=float,
+        default=0.05,
+        metavar="F",
+        help="of the videos in that split (default: 0.05)",
+    )
+
+
+def _say_left_out(options: argparse.Namespace, number: int, *paths: Path) -> int:
+    """Says where clips that could not be read are listed; returns the exit status."""
+    if not number:
+        return 0
+    where = ", ".join(map(str, paths))
+    message = f"surglavi {options.command}: {number:,} clips cannot be read and are left out; {where} lists them"
+    Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+    return 1
+
+
+def _load_split(options: argparse.Namespace, level: str) -> Any:
+    from datasets import load_dataset
+
+    from .. import data  # noqa: F401  registers "surglavi"
+
+    fractions = {f"{options.split}_fraction": options.fraction} if options.split != "train" else {}
+    return load_dataset(
+        "surglavi", level, data_dir=options.data_dir, split=options.split, available_only=True, **fractions
+    )
+
+
+def _interval(clip: Any) -> str:
+    return f"{_clock(clip.start_time)}–{_clock(clip.end_time)}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

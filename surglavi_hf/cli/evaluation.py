@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that evaluate a model on benchmarks: evaluate, probe."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from .command import add_command, show_table, warn, whole
+from .models import add_model, load_model
+
+# As load_benchmark takes them; written out so that --help needs no libraries.
+BENCHMARKS = (
+    "cholec80_phases",
+    "cholec80_tools",
+    "autolaparo",
+    "bernbypass70_phases",
+    "bernbypass70_steps",
+    "strasbypass70_phases",
+    "strasbypass70_steps",
+    "grasp_phases",
+    "grasp_steps",
+    "grasp_tools",
+    "sar_rarp50",
+    "cholect50",
+    "cholect50_phases",
+    "heichole_phases",
+    "heichole_tools",
+)
+# Several classes a frame, or no training split.
+_NOT_PROBED = ("cholec80_tools", "grasp_tools", "cholect50", "heichole_phases", "heichole_tools")
+
+
+def add_commands(commands: Any) -> None:
+    add_command(
+        commands,
+        "evaluate",
+        _evaluate,
+        _evaluate_options,
+        help="zero-shot recognition on a benchmark, beside the published figures",
+        description="Reads a benchmark as its owners ship it, scores every labelled frame by the prompts of its "
+        "classes, and prints the figures beside the published ones. Writes OUT/BENCHMARK/: report.json, report.md for "
+        "a card, confusion_matrix.png, ribbons.png, and the scores, from which a stopped evaluation goes on. Any "
+        f"SurgCLIP, CLIP or SigLIP. BENCHMARK is one of {', '.join(BENCHMARKS)}.",
+        example="evaluate cholec80_phases --root cholec80 --model surgclip-beta --output evaluation; "
+        "on several GPUs: accelerate launch -m surglavi_hf.cli evaluate …",
+    )
+    add_command(
+        commands,
+        "probe",
+        _probe,
+        _probe_options,
+        help="linear probing on a benchmark, beside the published figure",
+        description="Fits linear classifiers to frozen features of a part of the training procedures. Writes "
+        "OUT/BENCHMARK-probe/: report.json, report.md, linear_probe.png; and the features, once, to OUT/features/. "
+        f"BENCHMARK is one of class a frame: {', '.join(n for n in BENCHMARKS if n not in _NOT_PROBED)}.",
+        example="probe autolaparo --root autolaparo --model surgclip-beta --output evaluation",
+    )
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    _add_benchmark(parser)
+    parser.add_argument("--split", default="test", help="(default: test)")
+    parser.add_argument("--videos", nargs="+", metavar="NAME", help="only these videos of the split")
+    parser.add_argument("--prompts", metavar="NAME|FILE", help="prompt set, 'names', or a YAML or JSON file")
+    parser.add_argument(
+        "--clean-prompts",
+        action="store_true",
+        help="clean prompts as the model's captions were (default: as they are, as the released evaluation)",
+    )
+    parser.add_argument(
+        "--absent-classes",
+        choices=("official", "zero", "left_out"),
+        default="official",
+        help="what a class counts that is not there (default: official)",
+    )
+    parser.add_argument("--num-workers", type=whole(0), default=0, metavar="N", help="processes that read frames")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from ..evaluation import Windows, load_benchmark, zero_shot
+    from ..evaluation.figures import draw_confusion_matrix, draw_ribbons
+    from ..evaluation.launched import Processes
+    from ..evaluation.overlap import benchmark_notice
+    from ..evaluation.published import UNKNOWN_AVERAGE, comparison, published_zero_shot, report_markdown
+    from ..evaluation.report import check_replaceable
+    from ..files import write_text
+
+    benchmark = load_benchmark(
+        options.benchmark,
+        options.root,
+        options.split,
+        options.videos,
+        options.variant,
+        options.source,
+        options.frames_dir,
+        options.prompts,
+    )
+    folder = Path(options.output) / benchmark.name
+    for name in ("report.json", "report.md", "confusion_matrix.png", "ribbons.png"):
+        check_replaceable(folder / name, Path(name).suffix)
+    model, processor = load_model(options)
+    windows = Windows(options.window, options.num_frames, options.stride)
+    report = zero_shot(
+        model,
+        processor,
+        benchmark,
+        windows,
+        options.absent_classes,
+        options.output,
+        options.batch_size,
+        options.num_workers,
+        options.clean_prompts,
+    )
+    if Processes().index:
+        return 0
+    _make_room(folder, "confusion_matrix.png", "ribbons.png")
+    if benchmark.kind == "single_label":
+        draw_confusion_matrix(benchmark, report.predictions, folder / "confusion_matrix.png")
+        draw_ribbons(benchmark, report.predictions, folder / "ribbons.png")
+    write_text(folder / "report.md", report_markdown(report))
+    report.to_json(folder / "report.json")
+    console = Console()
+    console.print(show_table(f"{benchmark.name}, %", *comparison(report)))
+    if published_zero_shot(benchmark.name):
+        console.print(UNKNOWN_AVERAGE)
+    split = f"split {benchmark.protocol['split']}, {benchmark.protocol['split_variant']}; videos: "
+    console.print(split + str(benchmark.protocol["videos"]), markup=False)
+    console.print(str(benchmark.protocol["split_note"]), markup=False)
+    warn(console, benchmark_notice(report.protocol["trained_on_videos"]))
+    console.print(f"every choice and class: {folder / 'report.md'}", markup=False)
+    return 0
+
+
+def _probe_options(parser: argparse.ArgumentParser) -> None:
+    _add_benchmark(parser)
+    parser.add_argument("--features", choices=("raw", "projected", "both"), default="both", help="(default: both)")
+    parser.add_argument(
+        "--classifier",
+        choices=("logistic_regression", "torch_linear"),
+        default="logistic_regression",
+        help="(default: logistic_regression)",
+    )
+    parser.add_argument(
+        "--percents", nargs="*", type=whole(0), default=[10, 50, 100], help="of procedures (default: 10 50 100)"
+    )
+    parser.add_argument("--shots", nargs="*", type=whole(0), default=[], metavar="N", help="few-shot: frames a class")
+    parser.add_argument("--seeds", type=whole(0), default=5, metavar="N", help="draws averaged (default: 5)")
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from ..evaluation import Probe, Windows, linear_probe, load_benchmark
+    from ..evaluation.figures import draw_linear_probe
+    from ..evaluation.launched import Processes
+    from ..evaluation.overlap import benchmark_notice
+    from ..evaluation.published import published_linear_probe, report_markdown
+    from ..evaluation.report import check_replaceable
+    from ..files import write_text
+
+    settings = Probe(
+        options.features, options.classifier, tuple(options.percents), tuple(options.shots), options.seeds
+    )
+    parts = [
+        load_benchmark(
+            options.benchmark, options.root, split, None, options.variant, options.source, options.frames_dir, "names"
+        )
+        for split in ("train", "test")
+    ]
+    output = Path(options.output)
+    folder = output / f"{options.benchmark}-probe"
+    for name in ("report.json", "report.md", "linear_probe.png"):
+        check_replaceable(folder / name, Path(name).suffix)
+    model, processor = load_model(options)
+    windows = Windows(options.window, options.num_frames, options.stride)
+    report = linear_probe(model, processor, *parts, settings, windows, output / "features", options.batch_size)
+    if Processes().index:
+        return 0
+    _make_room(folder, "linear_probe.png")
+    published = published_linear_probe(options.benchmark)
+    if settings.percents:
+        draw_linear_probe(report, published, folder / "linear_probe.png")
+    write_text(folder / "report.md", report_markdown(report))
+    report.to_json(folder / "report.json")
+    header = ["model", *(f"{percent} %" for percent in settings.percents)]
+    rows = [
+        [name, *(f"{row[p]:.1f}" if p in row else "–" for p in settings.percents)] for name, row in published.items()
+    ]
+    for way in ("video_mean", "all_frames"):
+        cells = [_mean_and_std(report.metrics, f"macro_f1_{way}_at_{p}_percent") for p in settings.percents]
+        rows.append([f"{report.model['name']}, {way.replace('_', ' ')}", *cells])
+    console = Console()
+    if settings.percents:
+        console.print(
+            show_table(f"{options.benchmark}: macro F1 in %, of a part of the training procedures", header, rows)
+        )
+    if settings.shots:
+        cells = [_mean_and_std(report.metrics, f"macro_f1_all_frames_at_{shots}_shots") for shots in settings.shots]
+        console.print(
+            show_table("macro F1 in %, of frames a class", [f"{shots}" for shots in settings.shots], [cells])
+        )
+    warn(console, benchmark_notice(report.protocol["trained_on_videos"]))
+    console.print(f"every choice: {folder / 'report.md'}", markup=False)
+    return 0
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("benchmark", choices=BENCHMARKS, metavar="BENCHMARK", help="see above")
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
+    parser.add_argument("--output", required=True, metavar="OUT", help="folder for reports and scores")
+    add_model(parser, "openai/clip-vit-base-patch32")
+    parser.add_argument("--variant", help="which of the splits in use (default: see the report)")
+    parser.add_argument(
+        "--source",
+        choices=("auto", "frames", "videos"),
+        default="auto",
+        help="frames on disk or videos (default: auto)",
+    )
+    parser.add_argument("--frames-dir", metavar="DIR", help="where the frames are, if not below the root")
+    parser.add_argument(
+        "--window",
+        choices=("centered", "online"),
+        default="centered",
+        help="around or up to a frame (default: centered)",
+    )
+    parser.add_argument("--num-frames", type=whole(0), metavar="N", help="of a window (default: the model's, or 16)")
+    parser.add_argument("--stride", type=whole(0), default=1, metavar="N", help="between its frames (default: 1)")
+    parser.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="windows a pass (default: 32)")
+
+
+def _make_room(folder: Path, *pictures: str) -> None:
+    """Removes what an earlier run left, of which this one may write less: what lies together is of one run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("report.json", "report.md", *pictures):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _mean_and_std(metrics: dict, name: str) -> str:
+    return f"{100 * metrics[f'{name}_mean']:.1f} ± {100 * metrics[f'{name}_std']:.1f}"
