@@ -4,7 +4,7 @@
 import argparse
 import dataclasses
 import types
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import MISSING, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -73,6 +73,28 @@ def options_of(kind: type[T], namespace: argparse.Namespace, **others: Any) -> T
     return kind(**{**values, **others})
 
 
+def value_of(kind: type, name: str, value: Any) -> Any:
+    """
+    Returns a value of a settings file as its flag would give it: YAML reads 1e-4 as text, and a file may hold
+    anything.
+
+    Args:
+        kind: The dataclass.
+        name: Of its field.
+        value: As the file has it.
+
+    Raises:
+        ValueError: it is of another type, or none of the choices.
+    """
+    item = next(item for item in dataclasses.fields(kind) if item.name == name)
+    form = _Form(item, get_type_hints(kind)[name])
+    try:
+        return form.of_file(value)
+    except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
+        expected = f"a list, each {form.expected()}" if form.several else form.expected()
+        raise ValueError(f"{name}={value!r}, expected {expected}") from error
+
+
 def with_dashes(arguments: Sequence[str]) -> list[str]:
     """Returns a command line whose flags are spelled with dashes, however they were; what follows a `--` stays."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -84,55 +106,85 @@ def _with_dashes(word: str) -> str:
     return name.replace("_", "-") + equals + value if word.startswith("--") else word
 
 
+class _Form:
+    """What a field takes, by its annotation."""
+
+    def __init__(self, item: dataclasses.Field, annotation: Any):
+        self.optional = type(None) in get_args(annotation)
+        if get_origin(annotation) in (Union, types.UnionType):
+            annotation = next(part for part in get_args(annotation) if part is not type(None))
+        self.several = get_origin(annotation) if get_origin(annotation) in (list, tuple) else None
+        self.kind = get_args(annotation)[0] if self.several else annotation
+        self.choices = get_args(self.kind) if get_origin(self.kind) is Literal else None
+        if self.choices:
+            self.kind = type(self.choices[0])
+        self.least = item.metadata["least"]
+
+    def convert(self, text: str) -> Any:
+        """What makes a value of a word; argparse shows the message of its error."""
+        try:
+            value = self.kind(text)
+        except (TypeError, ValueError):
+            value = None
+        if value is None or value != value or (self.least is not None and value < self.least):
+            raise argparse.ArgumentTypeError(f"{text!r}, expected {self.expected()}")
+        return value
+
+    def of_file(self, value: Any) -> Any:
+        """As `convert`, of what a file holds. Raises TypeError, ValueError or ArgumentTypeError."""
+        if value is None and self.optional:
+            return None
+        if self.several:
+            values = [value] if isinstance(value, str) else value
+            return self.several(map(self._one, values))
+        return self._one(value)
+
+    def _one(self, value: Any) -> Any:
+        if self.kind is bool:
+            if not isinstance(value, bool):
+                raise ValueError
+            return value
+        if value is False and self.choices and "no" in self.choices:
+            value = "no"  # as YAML reads it without quotes
+        if value is None or isinstance(value, bool | dict | list):
+            raise ValueError
+        value = self.convert(str(value))
+        if self.choices and value not in self.choices:
+            raise ValueError
+        return value
+
+    def expected(self) -> str:
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        what = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.kind, "text")
+        return what if self.least is None else f"{what} >= {self.least}"
+
+
 def _add(parser: argparse.ArgumentParser, item: dataclasses.Field, annotation: Any, defaults: dict[str, Any]) -> None:
+    form = _Form(item, annotation)
     default = item.default if item.default_factory is MISSING else item.default_factory()
     default = defaults.get(item.name, default)
     flag = item.metadata["flag"] or f"--{item.name.replace('_', '-')}"
     value: dict[str, Any] = {"dest": item.name, "required": default is MISSING}
     value["default"] = None if default is MISSING else default
     value["help"] = item.metadata["help"].replace("%", "%%") + _default_in_words(default, item.metadata["help"])
-    annotation = _without_none(annotation)
-    if annotation is bool:
-        action = argparse.BooleanOptionalAction if default is True else "store_true"
-        parser.add_argument(flag, action=action, **value)
+    if form.kind is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **value)
         return
-    several = get_origin(annotation) in (list, tuple)
-    if several:
-        annotation = get_args(annotation)[0]
-        value["nargs"] = "*" if default is not MISSING and not default else "+"
-    if get_origin(annotation) is Literal:
-        value |= {"choices": get_args(annotation), "type": type(get_args(annotation)[0])}
+    if form.several:
+        value["nargs"] = "*" if not default else "+"
+    metavar = item.metadata["metavar"]
+    if form.choices:
+        value["choices"] = form.choices
     else:
-        value["type"] = _converter(annotation, item.metadata["least"])
-    metavar = item.metadata["metavar"] or {int: "N", float: "X"}.get(annotation)
-    parser.add_argument(flag, metavar=metavar or (None if "choices" in value else "TEXT"), **value)
-
-
-def _without_none(annotation: Any) -> Any:
-    """Of `X | None` the X."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return next(part for part in get_args(annotation) if part is not type(None))
-    return annotation
+        metavar = metavar or {int: "N", float: "X"}.get(form.kind, "TEXT")
+    parser.add_argument(flag, metavar=metavar, type=form.convert, **value)
 
 
 def _default_in_words(default: Any, help: str) -> str:
-    if default is MISSING or default is None or isinstance(default, bool) or "(default" in help:
+    if default is MISSING or default is None or "(default" in help:
         return ""
+    if isinstance(default, bool):
+        return " (default: yes)" if default else ""
     words = " ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
     return f" (default: {words})".replace("%", "%%") if words else ""
-
-
-def _converter(kind: Callable[[str], Any], least: Any) -> Callable[[str], Any]:
-    """What makes a value of a word; argparse shows the message of its error."""
-
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except (TypeError, ValueError):
-            value = None
-        if value is None or value != value or (least is not None and value < least):
-            what = {int: "a whole number", float: "a number"}.get(kind, "another value")
-            raise argparse.ArgumentTypeError(f"{text!r}, expected {what}{'' if least is None else f' >= {least}'}")
-        return value
-
-    return convert

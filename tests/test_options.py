@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from surglavi_hf.options import add_options, option, options_of, with_dashes
+from surglavi_hf.options import add_options, option, options_of, value_of, with_dashes
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,38 @@ def test_wrong_values_are_usage_errors(words, message, capsys):
     assert stopped.value.code == 2 and message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "name, value, expected",
+    [
+        ("eggs", 3, 3),
+        ("butter", "1e-4", 1e-4),  # as YAML reads it
+        ("butter", None, None),
+        ("spices", "dill", ("dill",)),
+        ("minutes", [1, "2"], (1, 2)),
+        ("salt", False, False),
+    ],
+)
+def test_values_of_files_are_those_of_flags(name, value, expected):
+    assert value_of(Recipe, name, value) == expected
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("eggs", None, "eggs=None, expected a whole number >= 1"),
+        ("eggs", True, "eggs=True, expected a whole number >= 1"),
+        ("eggs", 0, "eggs=0, expected a whole number >= 1"),
+        ("heat", "hot", "heat='hot', expected one of low, high"),
+        ("minutes", [1, [2]], r"minutes=\[1, \[2\]\], expected a list, each a whole number"),
+        ("minutes", 3, "minutes=3, expected a list, each a whole number"),
+        ("salt", "perhaps", "salt='perhaps', expected true or false"),
+    ],
+)
+def test_wrong_values_of_files_are_named(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        value_of(Recipe, name, value)
+
+
 def test_what_only_the_dataclass_knows_is_its_error():
     with pytest.raises(ValueError, match="expected one of them"):
         parse("--lid", "--heat", "high")
@@ -69,7 +101,7 @@ def test_help_tells_defaults_once(capsys):
     text = " ".join(parser.format_help().split())
     assert "How many. (default: 2)" in text and "One a side. (default: 3 5)" in text
     assert "In grams, 100 % of it. --" in text  # a percent sign is no format, and None is no default to tell
-    assert "--salt, --no-salt" in text
+    assert "--salt, --no-salt Salted. (default: yes)" in text
 
 
 def test_an_option_without_a_default_is_required():

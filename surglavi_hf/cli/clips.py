@@ -3,11 +3,13 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from ..options import add_options, options_of
 from .command import add_command, add_data_dir, show_table, warn, whole
 from .models import add_model, load_surgclip
 
@@ -69,9 +71,9 @@ def _retrieval(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     rows, names, left_out, notices = [], [], {}, []
     for level in levels:
-        dataset = _load_split(options, level)
+        dataset = _load(options, level, options.split)
         report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval", strict=options.strict)
-        report.protocol |= {"split": options.split, "split_fraction": options.fraction}
+        report.protocol |= {"split": options.split, **_selection(options)}
         report.to_json(folder / f"{report.benchmark}.json")
         write_text(folder / f"{report.benchmark}.md", report_markdown(report))
         left_out[folder / f"{report.benchmark}.json"] = len(report.unreadable)
@@ -121,7 +123,7 @@ def _search(options: argparse.Namespace) -> int:
         if not options.data_dir:
             raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
         options.split = split
-        dataset = _load_split(options, level)
+        dataset = _load(options, level, options.split)
         build_search_index(model, processor, dataset, options.index, selection=selection, strict=options.strict)
     found = search(model, processor, options.index, options.text, options.top)
     console, pictures = Console(), []
@@ -148,21 +150,18 @@ def _embed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", choices=("task", "step", "phase"), help="(default: all)")
     parser.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="clips a pass (default: 32)")
     add_model(parser, "surgclip-beta")
+    _add_captions(parser)
     _add_strict(parser)
 
 
 def _embed(options: argparse.Namespace) -> int:
-    from datasets import load_dataset
-
-    from .. import data  # noqa: F401  registers "surglavi"
     from ..evaluation import embed_captions
     from ..evaluation.embed_captions import unreadable_path
 
     if Path(options.output).exists():
         raise FileExistsError(f"{options.output} is there already; name a new file")
     model, processor = load_surgclip(options)
-    level = options.level or "all"
-    dataset = load_dataset("surglavi", level, data_dir=options.data_dir, split="train", available_only=True)
+    dataset = _load(options, options.level or "all", "train")
     number = embed_captions(model, processor, dataset, options.output, options.batch_size, options.strict)
     Console().print(f"{options.output}: embeddings of the clips of {number:,} captions", markup=False, soft_wrap=True)
     path = unreadable_path(options.output)
@@ -187,13 +186,13 @@ def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
         default=default,
         help="(default: validation; of an index: train)",
     )
-    parser.add_argument(
-        "--fraction",
-        type=float,
-        default=0.05,
-        metavar="F",
-        help="of the videos in that split (default: 0.05)",
-    )
+    _add_captions(parser, validation_fraction=0.05)
+
+
+def _add_captions(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    from ..data import CaptionOptions
+
+    add_options(parser, CaptionOptions, ("available_only",), **defaults)
 
 
 def _say_left_out(options: argparse.Namespace, number: int, *paths: Path) -> int:
@@ -206,15 +205,23 @@ def _say_left_out(options: argparse.Namespace, number: int, *paths: Path) -> int
     return 1
 
 
-def _load_split(options: argparse.Namespace, level: str) -> Any:
+def _selection(options: argparse.Namespace) -> dict[str, Any]:
+    """Which captions the options choose, as reports have it."""
+    from ..data import CaptionOptions
+
+    chosen = asdict(options_of(CaptionOptions, options))
+    return {name: value for name, value in chosen.items() if name not in ("video_dir", "available_only")}
+
+
+def _load(options: argparse.Namespace, level: str, split: str) -> Any:
     from datasets import load_dataset
 
-    from .. import data  # noqa: F401  registers "surglavi"
+    from ..data import CaptionOptions
 
-    fractions = {f"{options.split}_fraction": options.fraction} if options.split != "train" else {}
-    return load_dataset(
-        "surglavi", level, data_dir=options.data_dir, split=options.split, available_only=True, **fractions
-    )
+    captions = options_of(CaptionOptions, options, available_only=True)
+    if split != "train" and not getattr(captions, f"{split}_fraction"):
+        raise ValueError(f"--split {split} has no videos; give --{split}-fraction, such as 0.05")
+    return load_dataset("surglavi", level, data_dir=options.data_dir, split=split, **captions.chosen())
 
 
 def _interval(clip: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ..options import add_options, options_of
 from .command import add_command, add_data_dir
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _push_dataset_options(parser: argparse.ArgumentParser) -> None:
+    from ..data import SplitOptions
+
     add_data_dir(parser, required=True)
     _add_repository(parser, "me/surglavi")
     parser.add_argument("--embeddings", metavar="FILE", help="publish clip embeddings, too: Parquet of surglavi embed")
@@ -45,13 +48,11 @@ def _push_dataset_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what is left out and listed as taken down, beside what was before: YouTube ids, names, caption:NUMBER",
     )
-    for split in ("validation", "test"):
-        parser.add_argument(
-            f"--{split}-fraction", type=float, default=0.0, metavar="F", help=f"of the videos for {split} (default: 0)"
-        )
+    add_options(parser, SplitOptions)
 
 
 def _push_dataset(options: argparse.Namespace) -> int:
+    from ..data import SplitOptions
     from ..files import printable
     from ..hub import push_dataset
 
@@ -60,8 +61,7 @@ def _push_dataset(options: argparse.Namespace) -> int:
         options.repo_id,
         options.embeddings,
         options.takedown,
-        options.validation_fraction,
-        options.test_fraction,
+        options_of(SplitOptions, options),
         options.public,
         options.tag,
     )

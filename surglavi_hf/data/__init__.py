@@ -7,6 +7,7 @@ import datasets
 
 from ..media import VideoDecodeError
 from ..media.identity import find_youtube_id, video_identity
+from .caption_options import CaptionOptions, SplitOptions
 from .clip_feature import VideoClip
 from .clips import Clip, sample_timestamps
 from .database import DATABASE_NAME, Level
@@ -37,8 +38,10 @@ _PARTS = {
 }
 __all__ = [
     "DATABASE_NAME",
+    "CaptionOptions",
     "Clip",
     "Level",
+    "SplitOptions",
     "VideoClip",
     "VideoDecodeError",
     "find_youtube_id",

@@ -5,13 +5,13 @@ import hashlib
 import logging
 from dataclasses import dataclass, fields
 from functools import partial
-from numbers import Real
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
 
 from ..media import VideoLibrary
+from .caption_options import CaptionOptions
 from .clip_feature import VideoClip
 from .database import LEVEL_NAMES, VIDEO_COLUMNS, Level, open_database, read_videos
 from .splits import shard_edges
@@ -27,6 +27,7 @@ _CODE = (
     "../media/identity",
     "../media/library",
     "builder",
+    "caption_options",
     "clip_feature",
     "clips",
     "database",
@@ -45,32 +46,8 @@ def code_hash() -> str:
 
 
 @dataclass
-class SurgLaViConfig(datasets.BuilderConfig):
-    """
-    BuilderConfig for SurgLaVi.
-
-    Args:
-        filter_pairs: Keep only captions marked both descriptive and surgical.
-        enhanced_captions: `caption` is the enriched caption (the raw narration where there is none) rather than the
-            raw narration.
-        min_duration: Shortest clip in seconds, excluded.
-        max_duration: Longest clip in seconds, included.
-        deduplicate: Of captions with the same video, level, start and end keep the one with the longest text.
-        validation_fraction: Share of the videos that make the split `validation`; 0 for no such split.
-        test_fraction: Share of the videos that make the split `test`; 0 for no such split.
-        video_dir: Root of the video library, the folder that holds `videos/`; by default the database's folder.
-        available_only: Keep only rows whose video is in the library now.
-    """
-
-    filter_pairs: bool = True
-    enhanced_captions: bool = True
-    min_duration: float = 0.0
-    max_duration: float = 500.0
-    deduplicate: bool = False
-    validation_fraction: float = 0.0
-    test_fraction: float = 0.0
-    video_dir: str | None = None
-    available_only: bool = False
+class SurgLaViConfig(CaptionOptions, datasets.BuilderConfig):
+    """BuilderConfig for SurgLaVi; its options are those of [`CaptionOptions`]."""
 
     @property
     def database(self) -> Path:
@@ -99,20 +76,7 @@ class SurgLaViConfig(datasets.BuilderConfig):
 
     def validate(self) -> None:
         """Raises ValueError where an option is out of range. datasets sets options after construction."""
-        numbers = (self.min_duration, self.max_duration, self.validation_fraction, self.test_fraction)
-        if not all(isinstance(value, Real) for value in numbers):
-            raise ValueError(f"durations and fractions {numbers}, expected numbers")
-        if not 0 <= self.min_duration < self.max_duration:
-            raise ValueError(
-                f"min_duration={self.min_duration} and max_duration={self.max_duration}, expected seconds with "
-                "0 <= min_duration < max_duration"
-            )
-        held_out = self.validation_fraction + self.test_fraction
-        if not (min(self.validation_fraction, self.test_fraction) >= 0 and held_out < 1):
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} and test_fraction={self.test_fraction}, expected "
-                "fractions >= 0 that leave something to train on (sum < 1)"
-            )
+        self.check()
         given = [name for name in _CAPTION_OPTIONS if not self._is_default(name)]
         if given and self.name in _TABLES:
             raise ValueError(f"{', '.join(given)} chooses captions; config {self.name!r} has none, leave it out")
@@ -121,7 +85,7 @@ class SurgLaViConfig(datasets.BuilderConfig):
         return name in _OPTIONS and getattr(self, name) == getattr(SurgLaViConfig, name)
 
 
-_OPTIONS = SurgLaViConfig.__annotations__
+_OPTIONS = [item.name for item in fields(CaptionOptions)]
 
 
 class SurgLaVi(datasets.ArrowBasedBuilder):

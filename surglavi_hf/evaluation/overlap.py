@@ -41,9 +41,11 @@ def overlap_notice(model: Any, overlap: int | str | None) -> str | None:
     if isinstance(overlap, str):
         return f"whether the model was trained on these videos is {overlap}"
     held_out = _trained_on(model).held_out
-    remedy = f"it held out {held_out:g} of its own: give --split validation --fraction {held_out:g}, or less"
+    remedy = (
+        f"it held out {held_out:g} of its own: give --split validation --validation-fraction {held_out:g}, or less"
+    )
     if not held_out:
-        remedy = "it held out none: train with --validation_fraction, such as 0.05"
+        remedy = "it held out none: train with --validation-fraction, such as 0.05"
     return f"{_trained(overlap)}; {remedy}"
 
 

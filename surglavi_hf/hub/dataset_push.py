@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data import find_database
+from ..data import SplitOptions, find_database
 from .dataset_card import COMPUTED, render_dataset_card
 from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, with_copies, write_shards
 from .embeddings import EMBEDDINGS, Embeddings
@@ -39,8 +39,7 @@ def push_dataset(
     repo_id: str,
     embeddings: str | os.PathLike | None = None,
     takedown: str | os.PathLike | None = None,
-    validation_fraction: float = 0.0,
-    test_fraction: float = 0.0,
+    splits: SplitOptions | None = None,
     public: bool = False,
     tag: str | None = None,
 ) -> PushedDataset:
@@ -57,7 +56,7 @@ def push_dataset(
             given.
         takedown: Text file of what is left out, one a line: YouTube ids, addresses or names of videos, captions as
             `caption:NUMBER`. It is published, and joined to the list that is published already.
-        validation_fraction, test_fraction: Shares of the videos that make these splits.
+        splits: Shares of the videos that make further splits; by default there are none.
         public: Whether everybody may see the repository.
         tag: Version of the commit; by default the next of v1, v2, ….
 
@@ -73,9 +72,9 @@ def push_dataset(
     repository = Repository(repo_id, "dataset", public)
     published = Takedown.of_text(repository.read_text(TAKEDOWN_NAME) or "")
     both = with_copies(data_dir, asked | published)
-    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
+    splits = splits or SplitOptions()
     with tempfile.TemporaryDirectory(prefix="surglavi-") as folder:
-        parts = list(_write(Path(data_dir), both, fractions, given, Path(folder)))
+        parts = list(_write(Path(data_dir), both, splits, given, Path(folder)))
         if not {"all", "videos"} <= {part.config for part in parts}:
             raise ValueError(f"{data_dir} has no clip-caption pairs to publish; see surglavi check {data_dir}")
         if given is not None and parts[-1].config != EMBEDDINGS:
@@ -97,10 +96,10 @@ def push_dataset(
 
 
 def _write(
-    data_dir: Path, takedown: Takedown, fractions: dict[str, float], embeddings: Embeddings | None, folder: Path
+    data_dir: Path, takedown: Takedown, splits: SplitOptions, embeddings: Embeddings | None, folder: Path
 ) -> Iterator[SplitTables]:
     embedded = []
-    for config, split, dataset in published_splits(data_dir, takedown, fractions):
+    for config, split, dataset in published_splits(data_dir, takedown, splits):
         yield write_shards(config, split, dataset, folder)
         if config == "all" and embeddings is not None:
             embedded.append((split, embeddings.of(dataset.data.table["caption_id"].to_numpy())))

@@ -5,14 +5,14 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, load_dataset
 from datasets.table import InMemoryTable
 
-from ..data import CONFIGS
+from ..data import CONFIGS, SplitOptions
 from .embeddings import EMBEDDINGS
 from .takedown import Takedown
 
@@ -40,7 +40,7 @@ class SplitTables:
 
 
 def published_splits(
-    data_dir: str | os.PathLike, takedown: Takedown, fractions: dict[str, float]
+    data_dir: str | os.PathLike, takedown: Takedown, splits: SplitOptions
 ) -> Iterator[tuple[str, str, Dataset]]:
     """
     Yields config, split and rows of all that is published of the database in a folder; a split without rows is left
@@ -49,10 +49,10 @@ def published_splits(
     Args:
         data_dir: Holds `surglavi_beta.db`.
         takedown: What is left out.
-        fractions: `validation_fraction` and `test_fraction` of [`SurgLaViConfig`].
+        splits: Shares of the videos that make further splits.
     """
     for config in CONFIGS:
-        for split, dataset in load_dataset("surglavi", config, data_dir=os.fspath(data_dir), **fractions).items():
+        for split, dataset in load_dataset("surglavi", config, data_dir=os.fspath(data_dir), **asdict(splits)).items():
             dataset = dataset.remove_columns([name for name in _LOCAL if name in dataset.features])
             table = takedown.applied_to(dataset.data.table)
             if table.num_rows:

@@ -79,7 +79,7 @@ def test_probe(folder, capsys):
 def test_retrieval_and_search(folder, corpus, capsys):
     model = ["--model", str(folder / "model"), "--data-dir", str(corpus)]
     out = folder / "retrieval"
-    assert main(["retrieval", *model, "--output", str(out), "--split", "test", "--fraction", "0.4"]) == 0
+    assert main(["retrieval", *model, "--output", str(out), "--split", "test", "--test-fraction", "0.4"]) == 0
     printed = capsys.readouterr().out
     assert "video_to_text_median_rank_percentile" in printed
     assert "whether the model was trained on these videos is unknown: no training.json" in printed
@@ -101,12 +101,14 @@ def test_figures_on_clips_that_were_trained_on_say_so(corpus, tmp_path, capsys):
     settings = {"level": "phase", "max_steps": 1, "per_device_train_batch_size": 4}
     for held_out in (0.0, 0.2, 0.5):
         folder = tmp_path / str(held_out)
-        model = train(TrainingConfig(str(corpus), str(folder), validation_fraction=held_out, **settings))
+        model = train(
+            TrainingConfig(data_dir=str(corpus), output_dir=str(folder), validation_fraction=held_out, **settings)
+        )
         table = load_dataset("surglavi", "phase", data_dir=str(corpus), validation_fraction=held_out)
         shared = asked - (len(set(table["validation"]["youtube_id"])) if held_out else 0)
         assert (0 < shared < asked) == (held_out == 0.2), "this is what the case is about"
         options = ["--model", str(model), "--data-dir", str(corpus), "--level", "phase"]
-        options += ["--split", "validation", "--fraction", "0.5"]
+        options += ["--split", "validation", "--validation-fraction", "0.5"]
         assert main(["retrieval", *options, "--output", str(folder)]) == 0
         printed = capsys.readouterr().out
         report = EvalReport.from_json(folder / "surglavi_phase_retrieval.json")
@@ -114,7 +116,7 @@ def test_figures_on_clips_that_were_trained_on_say_so(corpus, tmp_path, capsys):
         assert main(["search", "the surgeon", *options, "--index", str(folder / "index")]) == 0
         for words in (printed, capsys.readouterr().out):
             assert (f"the model was trained on {shared} of these videos" in words) == bool(shared)
-            assert ("give --split validation --fraction 0.2, or less" in words) == (held_out == 0.2)
+            assert ("give --split validation --validation-fraction 0.2, or less" in words) == (held_out == 0.2)
             assert ("it held out none" in words) == (not held_out)
 
 
@@ -150,6 +152,12 @@ def test_a_search_without_index(folder, capsys):
     assert main(command) == 1 and "give --data-dir to build it" in capsys.readouterr().err
 
 
+def test_a_split_that_was_not_asked_for(folder, corpus, capsys):
+    command = ["retrieval", "--data-dir", str(corpus), "--model", str(folder / "model"), "--output", str(folder / "r")]
+    assert main([*command, "--split", "test"]) == 1
+    assert "--split test has no videos; give --test-fraction, such as 0.05" in capsys.readouterr().err
+
+
 def test_a_model_that_is_not_there(folder, capsys):
     command = arguments(folder)
     command[command.index("--model") + 1] = "nowhere"
@@ -164,7 +172,7 @@ def test_clips_that_cannot_be_read(folder, corpus, tmp_path, capsys):
     (copied / "videos" / name / f"{name}.mp4").write_bytes(b"broken")
     lost = len({row["start_time"] for row in rows if row["video_name"] == name})
     options = ["--data-dir", str(copied), "--model", str(folder / "model"), "--level", "phase", "--split", "test"]
-    options += ["--fraction", "0.4"]
+    options += ["--test-fraction", "0.4"]
     retrieval = ["retrieval", *options, "--output", str(tmp_path / "out")]
     assert main([*retrieval, "--strict"]) == 1
     assert f"{name}.mp4" in capsys.readouterr().err and not list((tmp_path / "out").iterdir())

@@ -76,7 +76,7 @@ def test_videos_of_a_benchmark_are_known_by_name_alone(record):
 def test_the_notice_says_what_was_held_out(record):
     held_out = record(validation_fraction=0.1, test_fraction=0.2)
     assert overlap_notice(held_out, 3).endswith(
-        "it held out 0.3 of its own: give --split validation --fraction 0.3, or less"
+        "it held out 0.3 of its own: give --split validation --validation-fraction 0.3, or less"
     )
     assert overlap_notice(record(), 3).endswith("it held out none: train with --validation_fraction, such as 0.05")
     assert overlap_notice(held_out, 0) is None and overlap_notice(held_out, None) is None

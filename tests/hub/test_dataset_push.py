@@ -12,7 +12,7 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard, HfApi
 
 from surglavi_hf.cli import main
-from surglavi_hf.data import CONFIGS
+from surglavi_hf.data import CONFIGS, SplitOptions
 from surglavi_hf.hub import HubError, push_dataset
 from surglavi_hf.hub.card_text import BEGIN
 
@@ -49,7 +49,7 @@ def embeddings(corpus, tmp_path):
 
 
 def test_a_stranger_loads_every_config_as_it_is(hub_server, corpus, stranger):
-    done = push_dataset(corpus, "me/surglavi", **FRACTIONS)
+    done = push_dataset(corpus, "me/surglavi", splits=SplitOptions(**FRACTIONS))
     assert done.pushed.tag == "v1" and {split for _, split in done.rows} == {"train", "validation", "test"}
     found = load(stranger, revision="v1")
     for config in CONFIGS:
@@ -90,12 +90,12 @@ def test_the_tables_of_others_stay(corpus, repository):
     push_dataset(corpus, "me/surglavi")
     path = "annotations/train-00000-of-00001.parquet"
     HfApi().upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id="me/surglavi", repo_type="dataset")
-    push_dataset(corpus, "me/surglavi", test_fraction=0.3)
+    push_dataset(corpus, "me/surglavi", splits=SplitOptions(test_fraction=0.3))
     assert path in repository()["commits"][-1]["files"]
 
 
 def test_other_splits_replace_the_files(corpus, repository, stranger):
-    push_dataset(corpus, "me/surglavi", **FRACTIONS)
+    push_dataset(corpus, "me/surglavi", splits=SplitOptions(**FRACTIONS))
     HfApi().upload_file(
         path_or_fileobj=b"theirs", path_in_repo="figure.svg", repo_id="me/surglavi", repo_type="dataset"
     )
@@ -145,7 +145,7 @@ def test_nothing_of_this_machine_is_pushed(corpus, repository, embeddings):
 
 
 def test_embeddings(corpus, stranger, repository, embeddings):
-    push_dataset(corpus, "me/surglavi", embeddings, test_fraction=0.3)
+    push_dataset(corpus, "me/surglavi", embeddings, splits=SplitOptions(test_fraction=0.3))
     found = load(stranger, ["all", "embeddings"])
     known = pq.read_table(embeddings)
     expected = dict(zip(known["caption_id"].to_pylist(), known["embedding"].to_pylist(), strict=True))
@@ -155,7 +155,7 @@ def test_embeddings(corpus, stranger, repository, embeddings):
         assert {(row["model_id"], row["model_revision"]) for row in rows} == {("me/surgclip", "abc123")}
     assert found["embeddings True"] == found["embeddings False"]
     assert "## Embeddings of clips" in repository()["commits"][-1]["files"]["README.md"].decode()
-    done = push_dataset(corpus, "me/surglavi", test_fraction=0.3)
+    done = push_dataset(corpus, "me/surglavi", splits=SplitOptions(test_fraction=0.3))
     assert {name for name in done.pushed.changed if "embeddings" in name} and "embeddings" not in str(done.rows)
 
 
@@ -201,7 +201,7 @@ def test_words_in_the_card_stay(corpus, repository):
     HfApi().upload_file(
         path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/surglavi", repo_type="dataset"
     )
-    push_dataset(corpus, "me/surglavi", test_fraction=0.3)
+    push_dataset(corpus, "me/surglavi", splits=SplitOptions(test_fraction=0.3))
     card = DatasetCard(repository()["commits"][-1]["files"]["README.md"].decode())
     assert "Our words." in card.text and card.data["viewer"] is True
     assert "test" in {split["name"] for info in card.data.dataset_info for split in info["splits"]}
@@ -232,7 +232,7 @@ def test_a_refusal_changes_nothing(corpus, hub_server, repository):
     push_dataset(corpus, "me/surglavi")
     hub_server.fail(403, path="/commit/")
     with pytest.raises(HubError, match="may not write there"):
-        push_dataset(corpus, "me/surglavi", test_fraction=0.3)
+        push_dataset(corpus, "me/surglavi", splits=SplitOptions(test_fraction=0.3))
     assert len(repository()["commits"]) == 1 and repository()["tags"] == {"v1": 1}
 
 

@@ -3,6 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import concatenate_datasets, load_dataset
 
+from surglavi_hf.data import SplitOptions
 from surglavi_hf.hub import dataset_tables
 from surglavi_hf.hub.dataset_tables import SHARD_NAME, published_splits, unknown_entries, with_copies, write_shards
 from surglavi_hf.hub.takedown import Takedown
@@ -10,7 +11,7 @@ from surglavi_hf.hub.takedown import Takedown
 
 @pytest.fixture
 def steps(corpus):
-    splits = published_splits(corpus, Takedown(), {"test_fraction": 0.3})
+    splits = published_splits(corpus, Takedown(), SplitOptions(test_fraction=0.3))
     return next(dataset for config, split, dataset in splits if (config, split) == ("step", "test"))
 
 
@@ -36,7 +37,7 @@ def test_the_same_rows_are_the_same_bytes(steps, tmp_path):
 
 def test_levels_and_splits_are_parts_of_all(corpus):
     tables = {}
-    for config, split, dataset in published_splits(corpus, Takedown(), {"test_fraction": 0.3}):
+    for config, split, dataset in published_splits(corpus, Takedown(), SplitOptions(test_fraction=0.3)):
         tables[config, split] = dataset
     for split in ("train", "test"):
         levels = concatenate_datasets([tables[level, split] for level in ("phase", "step", "task")])
