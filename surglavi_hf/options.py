@@ -39,7 +39,7 @@ def option(
 
 def add_options(parser: argparse.ArgumentParser, kind: type, leave_out: Collection[str] = (), **defaults: Any) -> None:
     """
-    Adds a flag for each field of a dataclass that is an [`option`].
+    Adds a flag for each field of a dataclass that is an [`option`]; those that are keywords only come last.
 
     Args:
         parser: Of a command.
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type, leave_out: Collecti
         defaults: Of this command, where they are not the dataclass's.
     """
     hints = get_type_hints(kind)
-    for item in dataclasses.fields(kind):
+    for item in sorted(dataclasses.fields(kind), key=lambda item: item.kw_only):
         if "flag" in item.metadata and item.name not in leave_out:
             _add(parser, item, hints[item.name], defaults)
 

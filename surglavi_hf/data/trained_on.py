@@ -48,6 +48,15 @@ class TrainedOn:
         return record if self.unknown is None else {**record, "trained_on_unknown": self.unknown}
 
 
+def trained_on_of(model: Any) -> TrainedOn:
+    """As [`read_trained_on`], of a model as transformers loaded it; one that was made anew does not say."""
+    config = getattr(model, "config", None)
+    name = getattr(config, "_name_or_path", None)
+    if not name:
+        return TrainedOn(unknown=NO_RECORD)
+    return read_trained_on(str(name), getattr(config, "_commit_hash", None))
+
+
 def read_trained_on(name: str, revision: str | None = None) -> TrainedOn:
     """
     Returns which videos a model was trained on. One that does not say is no error.

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..files import written_whole
+
 SIZE = 96  # pixels, height and width
 FPS = 8
 TASK_S = 3.0  # seconds
@@ -120,13 +122,12 @@ class Scene:
 
 
 def write_video(path: Path, tasks: list[Task], seed: list[int]) -> float:
-    """Draws and encodes a video; returns its duration in seconds. Written beside and renamed."""
+    """Draws and encodes a video, whole or not at all; returns its duration in seconds."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".unfinished")
     count = 0
-    with av.open(str(beside), "w", format="mp4") as container:
+    with written_whole(path) as beside, av.open(str(beside), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width = stream.height = SIZE
         stream.pix_fmt = "yuv420p"
@@ -140,5 +141,4 @@ def write_video(path: Path, tasks: list[Task], seed: list[int]) -> float:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
                 count += 1
         container.mux(stream.encode())
-    beside.rename(path)
     return count / FPS

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..data.trained_on import NO_RECORD, TrainedOn, read_trained_on, video_keys
+from ..data.trained_on import TrainedOn, trained_on_of, video_keys
 
 
 def trained_overlap(model: Any, dataset: Dataset) -> int | str:
@@ -23,13 +23,13 @@ def trained_overlap(model: Any, dataset: Dataset) -> int | str:
     if missing := [name for name in columns if name not in dataset.column_names]:
         return f"unknown: the rows have no {missing[0]}"
     rows = dataset.select_columns(columns)[:]
-    return _count(_trained_on(model), video_keys(zip(*rows.values(), strict=True)))
+    return _count(trained_on_of(model), video_keys(zip(*rows.values(), strict=True)))
 
 
 def benchmark_overlap(model: Any, names: Iterable[str]) -> int | str:
     """As [`trained_overlap`], of the videos of a benchmark, which are known by their names alone."""
     keys = video_keys((None, name) for name in names)
-    count = _count(_trained_on(model), keys)
+    count = _count(trained_on_of(model), keys)
     # The same recording may be on YouTube.
     return f"0 of {len(keys)} by name; copies under other names cannot be known" if count == 0 else count
 
@@ -40,7 +40,7 @@ def overlap_notice(model: Any, overlap: int | str | None) -> str | None:
         return None
     if isinstance(overlap, str):
         return f"whether the model was trained on these videos is {overlap}"
-    held_out = _trained_on(model).held_out
+    held_out = trained_on_of(model).held_out
     remedy = (
         f"it held out {held_out:g} of its own: give --split validation --validation-fraction {held_out:g}, or less"
     )
@@ -56,14 +56,6 @@ def benchmark_notice(overlap: int | str) -> str | None:
 
 def _trained(overlap: int) -> str:
     return f"the model was trained on {overlap} of these videos, so the figures say little of others"
-
-
-def _trained_on(model: Any) -> TrainedOn:
-    config = getattr(model, "config", None)
-    name = getattr(config, "_name_or_path", None)
-    if not name:
-        return TrainedOn(unknown=NO_RECORD)
-    return read_trained_on(str(name), getattr(config, "_commit_hash", None))
 
 
 def _count(trained_on: TrainedOn, keys: set[str]) -> int | str:

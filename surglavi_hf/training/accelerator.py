@@ -17,7 +17,7 @@ from .config import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
-_OF_A_MACHINE = ("data_dir", "output_dir")  # may lie elsewhere on each
+_OF_A_MACHINE = ("data_dir", "video_dir", "output_dir")  # may lie elsewhere on each
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:

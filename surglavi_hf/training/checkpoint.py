@@ -17,7 +17,7 @@ from accelerate.utils.other import load as load_tensors
 from safetensors import SafetensorError
 from torch.distributed.checkpoint import CheckpointException
 
-from ..files import digest, write_text
+from ..files import digest, unfinished_path, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Checkpoints:
         cannot be written, on a full disk say, the error is logged and what was there stays; returns whether it could.
         """
         name = f"step-{step:08d}"
-        beside = self.folder / f".{name}-unfinished"
+        beside = unfinished_path(self.folder / name)
         error = None
         try:
             if self.is_writer:

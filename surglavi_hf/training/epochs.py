@@ -1,70 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clips of a run, and the loader of each epoch."""
+"""The loader of each epoch."""
 
-import hashlib
-import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import pyarrow as pa
 import torch
 from accelerate.data_loader import BatchSamplerShard
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from ..data import ClipCollator, Level, RandomCropAndFlip
 from .config import TrainingConfig
 from .sampler import ClipBatchSampler
-
-logger = logging.getLogger(__name__)
-
-
-def load_clips(config: TrainingConfig, split: str) -> Dataset:
-    """
-    Returns the rows of a split whose video is on disk.
-
-    Raises:
-        FileNotFoundError: no video of the split is.
-    """
-    dataset = load_dataset(
-        "surglavi",
-        config.level,
-        data_dir=config.data_dir,
-        split=split,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-    )
-    if not len(dataset):
-        raise ValueError(f"the split {split} of {config.data_dir} has no clips; change the fractions or level")
-    names = list(dataset["video_name"])
-    clips = {name: dataset[row]["clip"] for name, row in dict(zip(names, range(len(names)), strict=True)).items()}
-    missing = {name for name, clip in clips.items() if not clip.available}
-    if len(missing) == len(clips):
-        example = f", for example {next(iter(clips.values())).path}" if clips else ""
-        raise FileNotFoundError(
-            f"none of the {len(clips)} videos of {config.data_dir} ({split}) is on disk{example}; "
-            "download them to videos/"
-        )
-    if not missing:
-        return dataset
-    kept = [index for index, name in enumerate(names) if name not in missing]
-    left_out = len(dataset) - len(kept)
-    logger.warning("%d of %d clips left out: %d videos are not on disk", left_out, len(dataset), len(missing))
-    return dataset.select(kept)
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """Returns a hash of what is trained on: captions, their texts, videos and times, in order."""
-    digest = hashlib.sha256()
-    columns = ["caption_id", "video_name", "level", "start_time", "end_time", "caption"]
-    for batch in dataset.select_columns(columns).with_format("arrow").iter(10_000):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema.remove_metadata()) as writer:
-            writer.write_table(batch.replace_schema_metadata().combine_chunks())
-        digest.update(sink.getvalue())
-    return digest.hexdigest()
 
 
 class EpochLoader:
@@ -96,7 +45,7 @@ class EpochLoader:
             *(dataset["level"], dataset["video_id"]),
             batch_size=config.per_device_train_batch_size * num_processes,
             seed=config.seed,
-            levels=config.levels,
+            level_mixing=config.level_mixing,
             level_weights=weights if config.level == "all" else None,
             max_clips_per_video=config.max_clips_per_video,
         )

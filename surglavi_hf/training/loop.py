@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from safetensors import SafetensorError
 
 from ..files import write_text
 from ..hub import BackgroundPush, HubError
+from ..surgclip import SurgCLIPModel, SurgCLIPProcessor
 from .accelerator import end_processes
 from .checkpoint import Checkpoints, read_state
 from .config import TrainingConfig
@@ -27,13 +29,28 @@ logger = logging.getLogger(__name__)
 MAX_SKIPPED = 25  # steps in a row; fp16 skips up to 16 at the start to find its scale
 
 
-def train(config: TrainingConfig) -> Path:
+def train(
+    config: TrainingConfig,
+    dataset: Dataset | None = None,
+    validation_dataset: Dataset | None = None,
+    model: SurgCLIPModel | None = None,
+    processor: SurgCLIPProcessor | None = None,
+) -> Path:
     """
     Trains SurgCLIP on clip-caption pairs and returns the folder of the trained model, `<output_dir>/model`.
 
     Every process of an `accelerate launch` must call it; the global batch has `per_device_train_batch_size` clips
     times the number of processes. Also writes `<output_dir>/checkpoints/`, `metrics.jsonl`, a line a step, and
     `training.json`, the settings. After SIGTERM or Ctrl-C it ends between two steps with a checkpoint.
+
+    Args:
+        config: The settings.
+        dataset: Rows to train on instead of those of `data_dir` or `dataset_name`: a `clip`, a column of
+            [`VideoClip`], and a `caption`; `level` (task, step or phase), `caption_id` and `youtube_id` are taken
+            where they are there. A run that is resumed must be given the same.
+        validation_dataset: Rows of the same form, for `eval_steps`.
+        model: To start from, in place of those that settings name; it is trained itself.
+        processor: Of `model`.
 
     Raises:
         FileExistsError: `output_dir` already holds a run, and `resume` is not given.
@@ -53,7 +70,7 @@ def train(config: TrainingConfig) -> Path:
                 )
     elif config.resume != "auto":
         read_state(Path(config.resume))
-    run = TrainingRun(config)
+    run = TrainingRun(config, dataset, validation_dataset, model, processor)
     try:
         training = _Training(run, output_dir)
         training.run_to_the_end()

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import unfinished_path
 from ..hub import render_model_card
 from .resume import SETTINGS_NAME
 
 MAX_LINES = 2000  # half a megabyte; it is pushed again at every checkpoint
-_PRIVATE = ("data_dir", "output_dir", "resume", "dry_run")  # of this machine and this start
+_PRIVATE = ("data_dir", "video_dir", "output_dir", "resume", "dry_run")  # of this machine and this start
 
 
 def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, folder: Path) -> None:
@@ -27,7 +28,7 @@ def write_model(model, processor, settings: Mapping[str, Any], metrics: Path, fo
             figures of validation, spread over the run; the last is always there.
         folder: Made where it is absent.
     """
-    beside = folder.with_name(f".{folder.name}-unfinished")
+    beside = unfinished_path(folder)
     shutil.rmtree(beside, ignore_errors=True)
     model.save_pretrained(beside)
     processor.save_pretrained(beside)

@@ -16,8 +16,11 @@ SETTINGS_NAME = "training.json"
 # Say what this start is to do, not what the run is.
 _OF_THE_START = {"output_dir", "resume", "dry_run"}
 # Change no number of the run.
-_HARMLESS = {"dataloader_num_workers", "dataloader_prefetch_factor", "replace_unreadable", "report_to", "data_dir"}
+_HARMLESS = {"dataloader_num_workers", "dataloader_prefetch_factor", "replace_unreadable", "report_to"}
 _HARMLESS |= {"save_steps", "save_total_limit", "eval_steps", "max_eval_clips", "push_to_hub", "hub_model_id"}
+# Where rows come from and which, of which `clips` says what matters.
+_HARMLESS |= {"data_dir", "dataset_name", "dataset_config_name", "dataset_revision", "video_dir", "available_only"}
+_HARMLESS |= {"filter_pairs", "enhanced_captions", "min_duration", "max_duration", "deduplicate"}
 # Change how numbers are rounded, or which random numbers dropout takes.
 _ROUNDING = {"mini_batch_size", "gradient_checkpointing", "torch_compile", "per_device_train_batch_size"}
 _ROUNDING |= {"num_processes", "torch", "transformers", "accelerate", "numpy"}

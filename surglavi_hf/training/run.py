@@ -12,18 +12,19 @@ from accelerate.utils import DistributedType, set_seed
 from datasets import Dataset
 from torch.distributed.tensor import DTensor
 
-from ..data.trained_on import TrainedOn, read_trained_on, video_keys
-from ..surgclip import SurgCLIPModel
+from ..data.trained_on import TrainedOn, read_trained_on, trained_on_of, video_keys
+from ..surgclip import SurgCLIPModel, SurgCLIPProcessor
 from .accelerator import check_agreement, make_accelerator
 from .config import TrainingConfig
 from .contrastive_model import ContrastiveModel, to_surgclip
-from .epochs import EpochLoader, fingerprint, load_clips, workers_may_fail
+from .epochs import EpochLoader, workers_may_fail
 from .loss import ContrastiveLoss, SigLIPLoss
 from .negatives import clip_keys
 from .parameters import add_adapters, freeze_layers, make_optimizer
 from .resume import describe_run
+from .rows import fingerprint, load_rows, rows_of
 from .schedule import learning_rate_at
-from .start import start, with_commits
+from .start import start, start_from, with_commits
 from .update import add_gradient
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5  # VindLU's bounds
@@ -37,6 +38,7 @@ class TrainingRun:
 
     Args:
         config: Of the run.
+        dataset, validation_dataset, model, processor: As [`train`] takes them.
 
     Raises:
         FileNotFoundError: no database in `data_dir`, or none of its videos on disk.
@@ -45,10 +47,19 @@ class TrainingRun:
         ValueError: a setting does not fit the model or the clips.
     """
 
-    def __init__(self, config: TrainingConfig):
+    def __init__(
+        self,
+        config: TrainingConfig,
+        dataset: Dataset | None = None,
+        validation_dataset: Dataset | None = None,
+        model: SurgCLIPModel | None = None,
+        processor: SurgCLIPProcessor | None = None,
+    ):
         if sys.platform == "win32":
             # No SIGCHLD, by which a dead worker is noticed, and no folders that can be flushed.
             raise OSError("training runs on Linux and macOS, this is Windows; use the Windows Subsystem for Linux")
+        for message in _contradictions(config, dataset, validation_dataset, model, processor):
+            raise ValueError(message)
         self.accelerator = accelerator = make_accelerator(config)
         check_agreement(accelerator, config)
         self.config = config = with_commits(config)
@@ -57,14 +68,20 @@ class TrainingRun:
             raise ValueError("a global batch of 1 clip has no negative; raise per_device_train_batch_size")
         set_seed(config.seed)
         with accelerator.local_main_process_first():
-            self.dataset = load_clips(config, "train")
-            self.validation = _validation_clips(config) if config.eval_steps else None
-        self.trained_on = _trained_on(config, self.dataset)
-        encoders = (config.vision_encoder, config.text_encoder) if config.vision_encoder else None
-        model, self.processor = start(
-            *(config.model_name_or_path, encoders, config.num_frames, self.dataset["caption"]),
-            *(config.model_revision, (config.vision_revision, config.text_revision)),
-        )
+            if dataset is None:
+                self.dataset = load_rows(config, "train")
+            else:
+                self.dataset = rows_of(dataset, "the dataset", config.level)
+            self.validation = _validation_clips(config, validation_dataset) if config.eval_steps else None
+        self.trained_on = _trained_on(config, self.dataset, model)
+        if model is not None:
+            model, self.processor = start_from(model, processor, config.num_frames)
+        else:
+            encoders = (config.vision_encoder, config.text_encoder) if config.vision_encoder else None
+            model, self.processor = start(
+                *(config.model_name_or_path, encoders, config.num_frames, self.dataset["caption"]),
+                *(config.model_revision, (config.vision_revision, config.text_revision)),
+            )
         self.surgclip_config = model.config
         freeze_layers(model, config.freeze_vision_layers, config.freeze_text_layers)
         if config.lora_rank:
@@ -227,22 +244,50 @@ class TrainingRun:
         return to_surgclip(self.surgclip_config, state, self.config.lora_rank, self.config.lora_alpha)
 
 
-def _validation_clips(config: TrainingConfig) -> Dataset:
+def _contradictions(config: TrainingConfig, dataset: Any, validation: Any, model: Any, processor: Any) -> list[str]:
+    """Returns what arguments of [`train`] say against its settings."""
+    source = "data_dir" if config.data_dir else "dataset_name" if config.dataset_name else None
+    start = next((name for name in ("model_name_or_path", "vision_encoder") if getattr(config, name)), None)
+    wrong = {
+        "there is nothing to train on; give data_dir, dataset_name, or a dataset": dataset is None and not source,
+        f"dataset and {source} name two sources of captions; leave one out": dataset is not None and source,
+        f"{', '.join(config.chosen())} chooses captions of data_dir, a dataset has rows as they are; leave it out": (
+            dataset is not None and config.chosen()
+        ),
+        "eval_steps needs a validation split; give validation_dataset": (
+            dataset is not None and config.eval_steps and validation is None
+        ),
+        "validation_dataset goes with dataset; give both, or neither": validation is not None and dataset is None,
+        "validation_dataset without eval_steps is never looked at; give both": (
+            validation is not None and not config.eval_steps
+        ),
+        "model and processor belong together; give both": (model is None) != (processor is None),
+        f"model and {start} name two starting points; leave one out": model is not None and start,
+    }
+    return [message for message, holds in wrong.items() if holds]
+
+
+def _validation_clips(config: TrainingConfig, given: Dataset | None) -> Dataset:
     """The validation split, or clips spread over it where it has more than an evaluation takes."""
     if find_spec("sklearn") is None:
         raise ImportError("eval_steps needs scikit-learn; pip install scikit-learn, or leave eval_steps out")
-    dataset = load_clips(config, "validation")
+    where = "validation_dataset"
+    dataset = load_rows(config, "validation") if given is None else rows_of(given, where, config.level)
     count = min(len(dataset), config.max_eval_clips)
     return dataset.select([number * len(dataset) // count for number in range(count)])
 
 
-def _trained_on(config: TrainingConfig, dataset: Dataset) -> TrainedOn:
+def _trained_on(config: TrainingConfig, dataset: Dataset, model: SurgCLIPModel | None) -> TrainedOn:
     """The videos of this run, and those of the SurgCLIP it starts from."""
-    rows = dataset.select_columns(["youtube_id", "video_name"])[:]
-    own = video_keys(zip(*rows.values(), strict=True))
-    if config.model_name_or_path is None:
+    names = list(dataset["video_name"])
+    has_ids = getattr(dataset.features.get("youtube_id"), "dtype", None) == "string"
+    own = video_keys(zip(dataset["youtube_id"] if has_ids else [None] * len(names), names, strict=True))
+    if model is not None:
+        before = trained_on_of(model)
+    elif config.model_name_or_path is None:
         return TrainedOn(frozenset(own))
-    before = read_trained_on(config.model_name_or_path, config.model_revision)
+    else:
+        before = read_trained_on(config.model_name_or_path, config.model_revision)
     unknown = before.unknown and "a model it started from does not say which videos it was trained on"
     return TrainedOn(before.videos | own, unknown)
 

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 
 logger = logging.getLogger(__name__)
 
-Levels = Literal["mixed", "balanced", "one-level"]
+LevelMixing = Literal["mixed", "balanced", "one-level"]
 
 
 class ClipBatchSampler(Sampler[list[int]]):
@@ -25,8 +25,8 @@ class ClipBatchSampler(Sampler[list[int]]):
         video: Video of each clip, a number.
         batch_size: Clips of all processes together.
         seed: Of the order.
-        levels: `"mixed"` draws batches from all clips, `"one-level"` each from the clips of one level, `"balanced"`
-            each from all levels in fixed parts, until one of them has no clips left.
+        level_mixing: `"mixed"` draws batches from all clips, `"one-level"` each from the clips of one level,
+            `"balanced"` each from all levels in fixed parts, until one of them has no clips left.
         level_weights: A weight for each level, 1 by default. With `"balanced"` the parts of a batch; otherwise how
             many times an epoch has each clip of the level, where half a time is half of the clips.
         max_clips_per_video: How many clips of a video a batch may have. Clips of a video are spread over the epoch.
@@ -41,11 +41,11 @@ class ClipBatchSampler(Sampler[list[int]]):
         video: Sequence[int],
         batch_size: int,
         seed: int,
-        levels: Levels = "mixed",
+        level_mixing: LevelMixing = "mixed",
         level_weights: dict[int, float] | None = None,
         max_clips_per_video: int | None = None,
     ):
-        self.level, self.batch_size, self.seed, self.levels = np.asarray(level), batch_size, seed, levels
+        self.level, self.batch_size, self.seed, self.level_mixing = np.asarray(level), batch_size, seed, level_mixing
         self.video = np.unique(np.asarray(video), return_inverse=True)[1]
         self.drop_last = True
         present = np.unique(self.level).tolist()
@@ -73,12 +73,12 @@ class ClipBatchSampler(Sampler[list[int]]):
         return self._of_epoch[1]
 
     def _make(self, random: np.random.Generator) -> np.ndarray:
-        if self.levels == "balanced":
+        if self.level_mixing == "balanced":
             streams = [np.flatnonzero(self.level == number) for number in self.weights]
             batches = self._fill([self._shuffle(stream, random) for stream in streams], self._parts())
         else:
             streams = [self._draw(number, weight, random) for number, weight in self.weights.items()]
-            if self.levels == "mixed":
+            if self.level_mixing == "mixed":
                 streams = [np.concatenate(streams)]
             parts = [self._fill([self._shuffle(stream, random)], [self.batch_size]) for stream in streams]
             for stream, part in zip(streams, parts, strict=True):
@@ -87,7 +87,7 @@ class ClipBatchSampler(Sampler[list[int]]):
             batches = np.concatenate(parts)
         if not len(batches):
             raise ValueError(self._too_few())
-        if len(self.weights) > 1 and self.levels == "one-level":
+        if len(self.weights) > 1 and self.level_mixing == "one-level":
             batches = random.permutation(batches)
         # Within a batch, too: processes take consecutive parts of it.
         return random.permuted(batches, axis=1)
@@ -152,5 +152,5 @@ class ClipBatchSampler(Sampler[list[int]]):
         rules = f" of at most {limit} a video" if limit else ""
         return (
             f"{len(self.level)} clips of {len(np.unique(self.video))} videos to train on, fewer than one batch of "
-            f"{self.batch_size}{rules} (levels={self.levels}); lower per_device_train_batch_size"
+            f"{self.batch_size}{rules} (level_mixing={self.level_mixing}); lower per_device_train_batch_size"
         )

@@ -3,32 +3,26 @@
 
 import difflib
 import json
-from argparse import (
-    SUPPRESS,
-    ArgumentDefaultsHelpFormatter,
-    ArgumentParser,
-    ArgumentTypeError,
-    Namespace,
-    RawDescriptionHelpFormatter,
-)
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import HfArgumentParser
 
 from ..data.trained_on import RECORDED
+from ..options import add_options, options_of, value_of, with_dashes
 from .config import TrainingConfig
 from .resume import SETTINGS_NAME
 
 PRESETS = Path(__file__).parent / "presets"
 _NAMES = [item.name for item in fields(TrainingConfig)]
-
-
-class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Shows defaults, and the example as it is written."""
+_SWITCHES = {
+    f"--{item.name.replace('_', '-')}": f"--no-{item.name.replace('_', '-')}"
+    for item in fields(TrainingConfig)
+    if item.type is bool
+}
 
 
 def parse_settings(arguments: Sequence[str], description: str, prog: str) -> TrainingConfig:
@@ -40,31 +34,42 @@ def parse_settings(arguments: Sequence[str], description: str, prog: str) -> Tra
         FileNotFoundError: the file is not there.
         ValueError: it cannot be read, or a setting is unknown, of a wrong type, out of range or against another.
     """
+    arguments = _as_words(arguments)
     given = _given(arguments)
     values = read_settings(given.config) if "config" in given else {}
     if saved := _saved_settings(given, values):
         values = {**saved, **values}
-    parser = HfArgumentParser(
-        TrainingConfig, description=description, prog=prog, formatter_class=_HelpFormatter, allow_abbrev=False
+    parser = ArgumentParser(
+        description=description, prog=prog, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
     )
+    add_options(parser, TrainingConfig)
     presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
     parser.add_argument("--config", help=f"YAML or JSON file of settings, or a preset: {presets}. Flags go first.")
     parser.add_argument("--debug", action="store_true", help="Show where an error comes from (its traceback).")
-    for action in parser._actions:
-        if action.dest in values:
-            action.required, action.default = False, _typed(action, values[action.dest])
-    config, _, *unknown = parser.parse_args_into_dataclasses(list(arguments), return_remaining_strings=True)
-    if unknown[-1]:
-        name = unknown[-1][0].lstrip("-").partition("=")[0].replace("-", "_")
-        raise ValueError(f"unknown flag {unknown[-1][0]}{_nearest(name)}")
-    return config
+    parser.set_defaults(**{name: value_of(TrainingConfig, name, value) for name, value in values.items()})
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        name = unknown[0].lstrip("-").partition("=")[0].replace("-", "_")
+        raise ValueError(f"unknown flag {unknown[0]}{_nearest(name)}")
+    return options_of(TrainingConfig, namespace)
+
+
+def _as_words(arguments: Sequence[str]) -> list[str]:
+    """Flags as they are here: with dashes, and without the `True` or `False` that scripts of transformers take."""
+    words: list[str] = []
+    for word in with_dashes(arguments):
+        if words and words[-1] in _SWITCHES and word.lower() in ("true", "false"):
+            words[-1] = _SWITCHES[words[-1]] if word.lower() == "false" else words[-1]
+        else:
+            words.append(word)
+    return words
 
 
 def _given(arguments: Sequence[str]) -> Namespace:
     """The flags that say where further settings are."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, argument_default=SUPPRESS)
     for name in ("config", "output_dir", "resume"):
-        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}")
+        parser.add_argument(f"--{name.replace('_', '-')}")
     return parser.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0]
 
 
@@ -108,29 +113,3 @@ def read_settings(name: str | Path) -> dict[str, Any]:
 def _nearest(name: str) -> str:
     near = difflib.get_close_matches(name, _NAMES, 1)
     return f"; is it {near[0]}?" if near else ""
-
-
-def _typed(action, value: Any) -> Any:
-    """A value of a file as its flag would give it: YAML reads 1e-4 as text, and a file may hold anything."""
-
-    def convert(item: Any) -> Any:
-        if isinstance(item, (dict, list)) or (isinstance(item, bool) and action.type in (int, float, str)):
-            raise ValueError
-        item = item if action.type is None or isinstance(item, bool) else action.type(str(item))
-        if action.choices is not None and item not in action.choices:
-            raise ValueError
-        return item
-
-    if value is False and action.choices and "no" in action.choices:
-        value = "no"  # as YAML reads it without quotes
-    if isinstance(value, str) and action.nargs == "+":
-        value = [value]
-    try:
-        if value is None and (action.default is None or action.required):
-            return None
-        return [convert(item) for item in value] if action.nargs in ("+", "*") else convert(value)
-    except (ArgumentTypeError, TypeError, ValueError) as error:
-        kind = {int: "a whole number", float: "a number", str: "text"}.get(action.type, "true or false")
-        expected = f"one of {', '.join(map(str, action.choices))}" if action.choices else kind
-        expected = f"a list, each {expected}" if action.nargs == "+" else expected
-        raise ValueError(f"{action.dest}={value!r}, expected {expected}") from error

@@ -29,8 +29,8 @@ NUM_FRAMES = 6
 
 def with_commits(config: TrainingConfig) -> TrainingConfig:
     """
-    Returns the settings with the commits on the Hub that the weights to start from are of now, so that a run which is
-    resumed, and whoever reads its settings, has the same.
+    Returns the settings with the commits on the Hub that the weights to start from and the captions are of now, so
+    that a run which is resumed, and whoever reads its settings, has the same.
 
     Raises:
         ValueError: a revision of a folder is asked for.
@@ -42,7 +42,8 @@ def with_commits(config: TrainingConfig) -> TrainingConfig:
             continue
         if asked and Path(source).is_dir():
             raise ValueError(f"{revision}={asked}, but {name} {source} is a folder, which has none; leave it out")
-        commits[revision] = getattr(resolve_revision(source, asked), "resolved", asked)
+        kind = "dataset" if name == "dataset_name" else "model"
+        commits[revision] = getattr(resolve_revision(source, asked, repo_type=kind), "resolved", asked)
     return replace(config, **commits)
 
 
@@ -67,6 +68,17 @@ def start(
     model, processor = load_model(model_name_or_path, model_revision)
     processor.video_processor.num_frames = num_frames or processor.video_processor.num_frames
     return model, processor
+
+
+def start_from(
+    model: SurgCLIPModel, processor: SurgCLIPProcessor, num_frames: int | None
+) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:
+    """Returns a model and its processor as [`start`] does; the model itself is trained, in single precision."""
+    for given, kind in ((model, SurgCLIPModel), (processor, SurgCLIPProcessor)):
+        if not isinstance(given, kind):
+            raise ValueError(f"a {type(given).__name__} cannot be trained, expected a {kind.__name__}")
+    processor.video_processor.num_frames = num_frames or processor.video_processor.num_frames
+    return model.float(), processor
 
 
 def load_model(model_name_or_path: str, revision: str | None = None) -> tuple[SurgCLIPModel, SurgCLIPProcessor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from surglavi_hf.training import loss, processes, run
+from surglavi_hf.training import accelerator, loss, run
 
 
 def nan_loss(rank: int, output_dir: Path) -> None:
@@ -29,7 +29,7 @@ def nan_loss(rank: int, output_dir: Path) -> None:
 def other_settings(rank: int, output_dir: Path) -> None:
     """Rank 1 was given another learning rate."""
     if rank:
-        check = processes.check_agreement
+        check = accelerator.check_agreement
         run.check_agreement = lambda accelerator, config: check(accelerator, replace(config, learning_rate=1.0))
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from surglavi_hf import TrainingConfig
-from surglavi_hf.training.epochs import EpochLoader, fingerprint, load_clips
+from surglavi_hf.training.epochs import EpochLoader
+from surglavi_hf.training.rows import fingerprint, load_rows
 from surglavi_hf.training.start import new_tiny_model
 
 
@@ -16,7 +17,7 @@ def config(data_dir: Path, **settings) -> TrainingConfig:
 
 def loader(data_dir: Path, processes: int = 1, index: int = 0, **settings) -> EpochLoader:
     options = config(data_dir, **settings)
-    dataset = load_clips(options, "train")
+    dataset = load_rows(options, "train")
     processor = new_tiny_model(dataset["caption"][:50])[1]
     return EpochLoader(options, dataset, processor, processes, index)
 
@@ -61,9 +62,9 @@ def test_loading_takes_no_random_numbers_from_the_training(stored_corpus):
 
 
 def test_the_fingerprint_is_of_what_is_trained_on(stored_corpus, corpus):
-    dataset = load_clips(config(stored_corpus), "train")
+    dataset = load_rows(config(stored_corpus), "train")
     known = fingerprint(dataset)
-    assert known == fingerprint(load_clips(config(corpus), "train")), "the same clips elsewhere"
+    assert known == fingerprint(load_rows(config(corpus), "train")), "the same clips elsewhere"
     assert known == fingerprint(dataset.select(range(len(dataset))))
     assert known != fingerprint(dataset.select(range(len(dataset) - 1)))
     assert known != fingerprint(dataset.select([1, 0, *range(2, len(dataset))]))

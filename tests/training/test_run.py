@@ -25,8 +25,13 @@ WAYS = {
     "siglip": {"loss": "siglip", "negatives": "overlap"},
     "frozen": {"freeze_vision_layers": 2, "freeze_text_layers": 1, "gradient_checkpointing": True},
     "bf16": {"mixed_precision": "bf16", "mini_batch_size": 3},
-    "balanced": {"level": "all", "levels": "balanced", "max_clips_per_video": 4, "gradient_accumulation_steps": 2},
-    "one level": {"level": "all", "levels": "one-level", "negatives": "same-text", "equal_text_positives": True},
+    "balanced": {
+        "level": "all",
+        "level_mixing": "balanced",
+        "max_clips_per_video": 4,
+        "gradient_accumulation_steps": 2,
+    },
+    "one level": {"level": "all", "level_mixing": "one-level", "negatives": "same-text", "equal_text_positives": True},
 }
 
 

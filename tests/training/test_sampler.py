@@ -22,11 +22,11 @@ def batches(epoch: int = 0, seed: int = 1, batch_size: int = 8, **options) -> li
 
 OPTIONS = [
     {},
-    {"levels": "balanced"},
-    {"levels": "one-level"},
+    {"level_mixing": "balanced"},
+    {"level_mixing": "one-level"},
     {"max_clips_per_video": 1},
-    {"levels": "balanced", "max_clips_per_video": 1, "level_weights": {0: 2.0, 1: 1.0, 2: 1.0}},
-    {"levels": "one-level", "max_clips_per_video": 2},
+    {"level_mixing": "balanced", "max_clips_per_video": 1, "level_weights": {0: 2.0, 1: 1.0, 2: 1.0}},
+    {"level_mixing": "one-level", "max_clips_per_video": 2},
 ]
 
 
@@ -64,19 +64,19 @@ def test_each_clip_once_an_epoch_over_processes(options, num_processes):
 
 
 def test_balanced_batches_have_fixed_parts():
-    found = batches(batch_size=9, levels="balanced")
+    found = batches(batch_size=9, level_mixing="balanced")
     assert all(sorted(LEVEL[clip] for clip in batch) == [0, 0, 0, 1, 1, 1, 2, 2, 2] for batch in found)
     assert len(found) == 4, "until there are no phases left"
-    weighted = batches(batch_size=8, levels="balanced", level_weights={0: 5.0, 1: 2.0, 2: 1.0})
+    weighted = batches(batch_size=8, level_mixing="balanced", level_weights={0: 5.0, 1: 2.0, 2: 1.0})
     assert all(Counter(LEVEL[clip] for clip in batch) == {0: 5, 1: 2, 2: 1} for batch in weighted)
-    uneven = batches(batch_size=5, levels="balanced", level_weights={0: 1.0, 1: 1.0, 2: 2.0})  # 1.25, 1.25, 2.5
+    uneven = batches(batch_size=5, level_mixing="balanced", level_weights={0: 1.0, 1: 1.0, 2: 2.0})  # 1.25, 1.25, 2.5
     assert all(Counter(LEVEL[clip] for clip in batch) == {0: 1, 1: 1, 2: 3} for batch in uneven)
-    two = batches(batch_size=8, levels="balanced", level_weights={0: 1.0, 1: 1.0, 2: 0.0})
+    two = batches(batch_size=8, level_mixing="balanced", level_weights={0: 1.0, 1: 1.0, 2: 0.0})
     assert all(Counter(LEVEL[clip] for clip in batch) == {0: 4, 1: 4} for batch in two)
 
 
 def test_batches_of_one_level():
-    found = batches(levels="one-level")
+    found = batches(level_mixing="one-level")
     assert all(len({LEVEL[clip] for clip in batch}) == 1 for batch in found)
     order = [LEVEL[batch[0]] for batch in found]
     assert Counter(order) == {0: 7, 1: 3, 2: 1} and order != sorted(order)
@@ -84,9 +84,9 @@ def test_batches_of_one_level():
     assert Counter(two) == {0: 7, 1: 3} and two != sorted(two)
 
 
-@pytest.mark.parametrize("levels", ["mixed", "one-level"])
-def test_weights_are_times_an_epoch(levels):
-    found = Counter(chain(*batches(batch_size=2, levels=levels, level_weights={0: 0.5, 1: 1.0, 2: 2.5})))
+@pytest.mark.parametrize("level_mixing", ["mixed", "one-level"])
+def test_weights_are_times_an_epoch(level_mixing):
+    found = Counter(chain(*batches(batch_size=2, level_mixing=level_mixing, level_weights={0: 0.5, 1: 1.0, 2: 2.5})))
     assert Counter(LEVEL[clip] for clip in found.elements()) == {0: 30, 1: 30, 2: 30}
     assert max(found[clip] for clip in range(60)) == 1
     assert sorted(found[clip] for clip in range(90, 102)) == [2] * 6 + [3] * 6
@@ -96,12 +96,12 @@ def test_weights_are_times_an_epoch(levels):
     clips=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), min_size=1, max_size=80),
     batch_size=st.integers(1, 12),
     limit=st.integers(1, 3),
-    levels=st.sampled_from(["mixed", "balanced", "one-level"]),
+    level_mixing=st.sampled_from(["mixed", "balanced", "one-level"]),
     seed=st.integers(0, 5),
 )
-def test_at_most_so_many_clips_of_a_video(clips, batch_size, limit, levels, seed):
+def test_at_most_so_many_clips_of_a_video(clips, batch_size, limit, level_mixing, seed):
     level, video = zip(*clips, strict=True)
-    sampler = ClipBatchSampler(level, video, batch_size, seed, levels, max_clips_per_video=limit)
+    sampler = ClipBatchSampler(level, video, batch_size, seed, level_mixing, max_clips_per_video=limit)
     try:
         found = list(sampler)
     except ValueError as error:
@@ -145,12 +145,12 @@ def test_the_only_clip_of_a_video_may_come_at_any_time():
 
 def test_levels_that_would_never_be_seen(caplog):
     with pytest.raises(ValueError, match=r"leave a level out of balanced batches of 4 clips"):
-        batches(batch_size=4, levels="balanced", level_weights={0: 10.0, 1: 1.0, 2: 1.0})
-    batches(batch_size=20, levels="one-level")
+        batches(batch_size=4, level_mixing="balanced", level_weights={0: 10.0, 1: 1.0, 2: 1.0})
+    batches(batch_size=20, level_mixing="one-level")
     assert "12 clips of one level do not fill a batch of 20" in caplog.text
     caplog.clear()
-    batches(levels="one-level")
-    batches(levels="one-level", level_weights={0: 1.0, 1: 1.0, 2: 0.0})
+    batches(level_mixing="one-level")
+    batches(level_mixing="one-level", level_weights={0: 1.0, 1: 1.0, 2: 0.0})
     assert not caplog.text
 
 

@@ -56,7 +56,7 @@ def test_numbers_as_yaml_reads_them(tmp_path):
         ("seed:", "seed=None, expected a whole number"),
         ("level: fase", "level='fase', expected one of all, task, step, phase"),
         ("level_weights: 3", "level_weights=3, expected a list, each a number"),
-        ("output_dir:", "output_dir=None, expected a folder"),
+        ("output_dir:", "output_dir=None, expected text"),
         ("level_weights: [1, x, 2]", r"level_weights=\[1, 'x', 2\], expected a list, each a number"),
         ("gradient_checkpointing: perhaps", "gradient_checkpointing='perhaps', expected true or false"),
         ("learning_rate: -1", "learning_rate=-1.0, expected a positive number"),
@@ -96,6 +96,27 @@ def test_a_resumed_run_keeps_its_settings(tmp_path):
         "in", str(tmp_path), learning_rate=1e-5, negatives="overlap", resume="auto", save_steps=7
     )
     assert parse("--output_dir", str(tmp_path), "--data_dir", "x") == TrainingConfig("x", str(tmp_path)), "not resumed"
+
+
+@pytest.mark.parametrize(
+    "words, value",
+    [
+        (["--replace_unreadable", "False"], False),  # as scripts of transformers have it
+        (["--no-replace-unreadable"], False),
+        (["--replace-unreadable", "true"], True),
+        ([], True),
+    ],
+)
+def test_switches(words, value):
+    config = parse(*PLACES, *words, "--torch-compile")
+    assert config.replace_unreadable is value and config.torch_compile
+
+
+def test_every_option_of_the_builder_is_a_flag():
+    words = ["--no_filter_pairs", "--no-enhanced-captions", "--max_duration", "60", "--video-dir", "there"]
+    expected = {"filter_pairs": False, "enhanced_captions": False, "max_duration": 60.0, "video_dir": "there"}
+    config = parse(*PLACES, *words)
+    assert config == TrainingConfig("in", "out", **expected) and config.chosen() == expected
 
 
 def test_unknown_flags_and_help(capsys):
