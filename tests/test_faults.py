@@ -22,10 +22,11 @@ from safetensors import SafetensorError
 
 from surglavi_hf.cli import main
 from surglavi_hf.evaluation import EvalReport
-from surglavi_hf.evaluation.benchmarks.cholect50 import _read_instances
+from surglavi_hf.evaluation.benchmarks import find_benchmark
 from surglavi_hf.evaluation.benchmarks.common_form import read_common_form
-from surglavi_hf.evaluation.benchmarks.definition import _read_mapping
-from surglavi_hf.evaluation.benchmarks.multibypass140 import _read_intervals
+from surglavi_hf.evaluation.benchmarks.definition import read_prompts
+from surglavi_hf.evaluation.benchmarks.readers.cholect50 import _read_instances
+from surglavi_hf.evaluation.benchmarks.readers.multibypass140 import _read_intervals
 from surglavi_hf.evaluation.search import read_index
 from surglavi_hf.faults import BROKEN_PIPE, INTERRUPTED, one_line, report
 from surglavi_hf.files import reading
@@ -181,11 +182,11 @@ def test_interrupted_status(capsys):
     "name, read",
     [
         ("report.json", EvalReport.from_json),
-        ("prompts.json", _read_mapping),
-        ("prompts.yaml", _read_mapping),
+        ("prompts.json", read_prompts),
+        ("prompts.yaml", read_prompts),
         ("VID01.json", _read_instances),
         ("VID02.json", lambda path: _read_intervals(path, "phases", 12)),
-        ("test.json", lambda path: read_common_form(path, "grasp_phases", "test", "single_label")),
+        ("test.json", lambda path: read_common_form(path, "test", find_benchmark("grasp_phases").common)),
         ("index.json", lambda path: read_index(path.parent)),
         ("config.json", read_json),
         (INDEX_NAME, lambda path: weight_files(path.parent)),

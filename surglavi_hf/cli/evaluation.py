@@ -10,27 +10,6 @@ from rich.console import Console
 from .command import add_command, show_table, warn, whole
 from .models import add_model, load_model
 
-# As load_benchmark takes them; written out so that --help needs no libraries.
-BENCHMARKS = (
-    "cholec80_phases",
-    "cholec80_tools",
-    "autolaparo",
-    "bernbypass70_phases",
-    "bernbypass70_steps",
-    "strasbypass70_phases",
-    "strasbypass70_steps",
-    "grasp_phases",
-    "grasp_steps",
-    "grasp_tools",
-    "sar_rarp50",
-    "cholect50",
-    "cholect50_phases",
-    "heichole_phases",
-    "heichole_tools",
-)
-# Several classes a frame, or no training split.
-_NOT_PROBED = ("cholec80_tools", "grasp_tools", "cholect50", "heichole_phases", "heichole_tools")
-
 
 def add_commands(commands: Any) -> None:
     add_command(
@@ -39,10 +18,10 @@ def add_commands(commands: Any) -> None:
         _evaluate,
         _evaluate_options,
         help="zero-shot recognition on a benchmark, beside the published figures",
-        description="Reads a benchmark as its owners ship it, scores every labelled frame by the prompts of its "
-        "classes, and prints the figures beside the published ones. Writes OUT/BENCHMARK/: report.json, report.md for "
-        "a card, confusion_matrix.png, ribbons.png, and the scores, from which a stopped evaluation goes on. Any "
-        f"SurgCLIP, CLIP or SigLIP. BENCHMARK is one of {', '.join(BENCHMARKS)}.",
+        description="Reads a benchmark, scores every labelled frame by the prompts of its classes, and prints the "
+        "figures beside the published ones. Writes OUT/BENCHMARK/: report.json, report.md for a card, "
+        "confusion_matrix.png, ribbons.png, and the scores, from which a stopped evaluation goes on. Any SurgCLIP, "
+        f"CLIP or SigLIP. {_which_benchmarks()}",
         example="evaluate cholec80_phases --root cholec80 --model surgclip-beta --output evaluation; "
         "on several GPUs: accelerate launch -m surglavi_hf.cli evaluate …",
     )
@@ -54,8 +33,27 @@ def add_commands(commands: Any) -> None:
         help="linear probing on a benchmark, beside the published figure",
         description="Fits linear classifiers to frozen features of a part of the training procedures. Writes "
         "OUT/BENCHMARK-probe/: report.json, report.md, linear_probe.png; and the features, once, to OUT/features/. "
-        f"BENCHMARK is one of class a frame: {', '.join(n for n in BENCHMARKS if n not in _NOT_PROBED)}.",
+        f"BENCHMARK is of one class a frame. {_which_benchmarks()}",
         example="probe autolaparo --root autolaparo --model surgclip-beta --output evaluation",
+    )
+    add_command(
+        commands,
+        "benchmark",
+        _benchmark,
+        _benchmark_options,
+        help="a first file for a benchmark of one's own videos and labels",
+        description="Looks at a folder of videos and label files, and writes benchmark.yaml there with what it found "
+        "and, as comments, what it could not know. Labels are tables of segments (video,start,end,label), a label a "
+        "second or a frame, or exports of ELAN, BORIS or Label Studio.",
+        example="benchmark init my_operations; then surglavi evaluate my_operations/benchmark.yaml --model MODEL",
+    )
+
+
+def _which_benchmarks() -> str:
+    """Said without importing what reads them."""
+    names = sorted(path.stem for path in (Path(__file__).parents[1] / "evaluation" / "benchmarks").glob("*.yaml"))
+    return (
+        f"BENCHMARK is a YAML file (surglavi benchmark init FOLDER writes a first one) or one of {', '.join(names)}."
     )
 
 
@@ -83,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..evaluation.figures import draw_confusion_matrix, draw_ribbons
     from ..evaluation.launched import Processes
     from ..evaluation.overlap import benchmark_notice
-    from ..evaluation.published import UNKNOWN_AVERAGE, comparison, published_zero_shot, report_markdown
+    from ..evaluation.published import comparison, report_markdown
     from ..evaluation.report import check_replaceable
     from ..files import write_text
 
@@ -122,9 +120,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     write_text(folder / "report.md", report_markdown(report))
     report.to_json(folder / "report.json")
     console = Console()
-    console.print(show_table(f"{benchmark.name}, %", *comparison(report)))
-    if published_zero_shot(benchmark.name):
-        console.print(UNKNOWN_AVERAGE)
+    console.print(show_table(f"{benchmark.title}, %", *comparison(report)))
+    if report.published:
+        console.print(report.published_note, markup=False)
     split = f"split {benchmark.protocol['split']}, {benchmark.protocol['split_variant']}; videos: "
     console.print(split + str(benchmark.protocol["videos"]), markup=False)
     console.print(str(benchmark.protocol["split_note"]), markup=False)
@@ -154,7 +152,7 @@ def _probe(options: argparse.Namespace) -> int:
     from ..evaluation.figures import draw_linear_probe
     from ..evaluation.launched import Processes
     from ..evaluation.overlap import benchmark_notice
-    from ..evaluation.published import published_linear_probe, report_markdown
+    from ..evaluation.published import report_markdown
     from ..evaluation.report import check_replaceable
     from ..files import write_text
 
@@ -168,7 +166,7 @@ def _probe(options: argparse.Namespace) -> int:
         for split in ("train", "test")
     ]
     output = Path(options.output)
-    folder = output / f"{options.benchmark}-probe"
+    folder = output / f"{parts[1].name}-probe"
     for name in ("report.json", "report.md", "linear_probe.png"):
         check_replaceable(folder / name, Path(name).suffix)
     model, processor = load_model(options)
@@ -177,14 +175,14 @@ def _probe(options: argparse.Namespace) -> int:
     if Processes().index:
         return 0
     _make_room(folder, "linear_probe.png")
-    published = published_linear_probe(options.benchmark)
     if settings.percents:
-        draw_linear_probe(report, published, folder / "linear_probe.png")
+        draw_linear_probe(report, folder / "linear_probe.png")
     write_text(folder / "report.md", report_markdown(report))
     report.to_json(folder / "report.json")
     header = ["model", *(f"{percent} %" for percent in settings.percents)]
     rows = [
-        [name, *(f"{row[p]:.1f}" if p in row else "–" for p in settings.percents)] for name, row in published.items()
+        [name, *(f"{row[str(p)]:.1f}" if str(p) in row else "–" for p in settings.percents)]
+        for name, row in report.published.items()
     ]
     for way in ("video_mean", "all_frames"):
         cells = [_mean_and_std(report.metrics, f"macro_f1_{way}_at_{p}_percent") for p in settings.percents]
@@ -192,7 +190,7 @@ def _probe(options: argparse.Namespace) -> int:
     console = Console()
     if settings.percents:
         console.print(
-            show_table(f"{options.benchmark}: macro F1 in %, of a part of the training procedures", header, rows)
+            show_table(f"{parts[1].title}: macro F1 in %, of a part of the training procedures", header, rows)
         )
     if settings.shots:
         cells = [_mean_and_std(report.metrics, f"macro_f1_all_frames_at_{shots}_shots") for shots in settings.shots]
@@ -204,10 +202,36 @@ def _probe(options: argparse.Namespace) -> int:
     return 0
 
 
+def _benchmark_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("init",), help="write a first file")
+    parser.add_argument("folder", metavar="FOLDER", help="with videos and labels")
+    parser.add_argument("--output", metavar="FILE", help="new YAML file (default: FOLDER/benchmark.yaml)")
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    from ..evaluation.benchmarks.draft import draft_benchmark
+    from ..files import printable, write_text
+
+    path = Path(options.output or Path(options.folder) / "benchmark.yaml")
+    if path.exists():
+        raise FileExistsError(f"{path} is there already; name another with --output, or move it away")
+    draft = draft_benchmark(options.folder)
+    write_text(path, draft.text)
+    console = Console()
+    console.print(show_table("found", ["what", "found"], [[name, printable(text)] for name, text in draft.found]))
+    console.print("not known, and asked for in the file:")
+    for text in draft.unknown:
+        console.print(f"  - {printable(text)}", markup=False)
+    console.print(f"next: surglavi evaluate {path} --model MODEL", markup=False, soft_wrap=True)
+    return 0
+
+
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("benchmark", choices=BENCHMARKS, metavar="BENCHMARK", help="see above")
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
-    parser.add_argument("--output", required=True, metavar="OUT", help="folder for reports and scores")
+    parser.add_argument("benchmark", metavar="BENCHMARK", help="a name, or a YAML file; see above")
+    parser.add_argument("--root", metavar="DIR", help="folder of the data set (default: that of the YAML file)")
+    parser.add_argument(
+        "--output", default="evaluation", metavar="OUT", help="folder for reports and scores (default: evaluation)"
+    )
     add_model(parser, "openai/clip-vit-base-patch32")
     parser.add_argument("--variant", help="which of the splits in use (default: see the report)")
     parser.add_argument(

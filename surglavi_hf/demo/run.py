@@ -22,6 +22,7 @@ from ..interrupts import interrupts_for_us_alone
 from ..media import FrameStoreOptions, VideoLibrary, build_frame_stores
 from ..surgclip import load_processor, load_whole
 from ..training import TrainingConfig, train
+from .benchmark import write_benchmark
 from .corpus import PHASE_CAPTION, STEP_CAPTION, TASK_CAPTIONS, TEST_FRACTION, write_corpus
 from .drawing import ACTIONS, FPS, INSTRUMENTS, MOTION_PAIR, SIZE, TISSUES
 
@@ -43,8 +44,9 @@ PROMPTS = {
 
 def run_demo(output: str | Path, seed: int = 0) -> dict:
     """
-    Walks the road in the folder `output`: writes the corpus to `corpus/`, trains a tiny SurgCLIP into `training/`,
-    evaluates it in a new process on videos it never saw, prints a table, and writes `summary.json` and `report.png`.
+    Walks the road in the folder `output`: writes the corpus to `corpus/` and a benchmark to `benchmark/`, trains a
+    tiny SurgCLIP into `training/`, evaluates it in a new process on videos it never saw, prints a table, and writes
+    `summary.json` and `report.png`.
     A folder of an earlier demo is made anew.
 
     Args:
@@ -61,6 +63,7 @@ def run_demo(output: str | Path, seed: int = 0) -> dict:
     output = Path(output)
     _claim(output)
     data_dir = write_corpus(output / "corpus", seed)
+    write_benchmark(output / "benchmark", seed)
     # Every frame as it is: training reads each clip a dozen times, and decodes no video for it.
     build_frame_stores(VideoLibrary(data_dir), FrameStoreOptions(fps=FPS, short_side=SIZE))
     table = load_dataset("surglavi", data_dir=str(data_dir), test_fraction=TEST_FRACTION)
@@ -100,7 +103,7 @@ def _claim(output: Path) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         if not (output / MARKER).is_file():
             raise FileExistsError(f"{output} has files that are not the demo's; name a new folder with --output")
-        for name in ("corpus", "training"):
+        for name in ("benchmark", "corpus", "training"):
             shutil.rmtree(output / name, ignore_errors=True)
         for name in ("summary.json", "report.png"):
             (output / name).unlink(missing_ok=True)

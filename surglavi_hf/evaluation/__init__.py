@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Zero-shot recognition, linear probing and retrieval. Models are taken by what they can do; none is written to."""
 
-from .benchmarks import BENCHMARKS, Benchmark, load_benchmark
+from .benchmarks import Benchmark, LabelReader, benchmark_names, load_benchmark
 from .embed import ClipEmbeddings, embed_clips, embed_texts
 from .embed_captions import embed_captions
 from .encoders import VideoEncoder
@@ -14,13 +14,14 @@ from .zero_shot import zero_shot
 from .zero_shot_clips import zero_shot_clips
 
 __all__ = [
-    "BENCHMARKS",
     "Benchmark",
     "ClipEmbeddings",
     "EvalReport",
+    "LabelReader",
     "Probe",
     "VideoEncoder",
     "Windows",
+    "benchmark_names",
     "build_search_index",
     "embed_captions",
     "embed_clips",

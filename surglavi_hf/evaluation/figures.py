@@ -3,7 +3,7 @@
 
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from colorsys import hls_to_rgb
 from typing import Any
 
@@ -176,16 +176,13 @@ def _percent(share: float) -> str:
     return "<1" if share < 0.5 else ">99" if 99.5 <= share < 100 else f"{share:.0f}"
 
 
-def draw_linear_probe(
-    report: EvalReport, published: Mapping[str, Mapping[int, float]], path: str | os.PathLike
-) -> None:
+def draw_linear_probe(report: EvalReport, path: str | os.PathLike) -> None:
     """
     Writes a PNG of macro F1 by percent of the training procedures: the published bars, and the report's with the
     standard deviation over its seeds, if there are several. Where there is no figure it says so.
 
     Args:
         report: From [`linear_probe`], with percents.
-        published: As [`published_linear_probe`].
         path: File to write, beside and then renamed.
     """
     prefix, suffix = "macro_f1_all_frames_at_", "_percent_mean"
@@ -193,6 +190,9 @@ def draw_linear_probe(
         int(name.removeprefix(prefix).removesuffix(suffix)): 100 * value
         for name, value in report.metrics.items()
         if name.startswith(prefix) and name.endswith(suffix) and value is not None
+    }
+    published = {
+        name: {int(percent): value for percent, value in row.items()} for name, row in report.published.items()
     }
     percents = sorted({*mine, *(percent for row in published.values() for percent in row)})
     figure = _figure(2 + 2.2 * len(percents), 4)

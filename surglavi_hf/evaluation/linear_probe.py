@@ -139,6 +139,12 @@ def linear_probe(
         data_fingerprint=f"{train.fingerprint}-{test.fingerprint}",
         versions=library_versions(),
         seconds=round(embedding + time.perf_counter() - started, 3),
+        title=test.title,
+        published={
+            name: {str(percent): value for percent, value in row.items()}
+            for name, row in test.published.linear_probe.items()
+        },
+        published_note=test.published.note,
     )
 
 

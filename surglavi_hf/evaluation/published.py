@@ -1,36 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published figures, and a report beside them as Markdown."""
 
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-
-import yaml
-
 from .report import EvalReport
 
 _LISTED = 10  # of the clips that cannot be read; all are in the JSON
-UNKNOWN_AVERAGE = "Which of the two averages the published table prints is not known."
-
-
-@cache
-def published_zero_shot(benchmark: str) -> Mapping[str, list[float]]:
-    """
-    Returns for each published system its figures on a benchmark, in percent: accuracy and macro F1, or mean average
-    precision. Empty where none are published.
-    """
-    return {name: row[benchmark] for name, row in _published()["zero_shot"].items() if benchmark in row}
-
-
-@cache
-def published_linear_probe(benchmark: str) -> Mapping[str, Mapping[int, float]]:
-    """
-    Returns for each published system its macro F1 in percent, by percent of training procedures. Empty where none are
-    published.
-    """
-    figures = _published()["linear_probe"]
-    models, rows = figures["models"], figures.get(benchmark, {})
-    return {name: {n: row[place] for n, row in rows.items()} for place, name in enumerate(models)} if rows else {}
 
 
 def comparison(report: EvalReport) -> tuple[list[str], list[list[str]]]:
@@ -41,9 +14,7 @@ def comparison(report: EvalReport) -> tuple[list[str], list[list[str]]]:
     single = "accuracy_all_frames" in report.metrics
     columns = ["accuracy", "macro_f1"] if single else [_multi_label_column(report)]
     header = ["model", *(column.replace("_", " ") for column in columns)]
-    rows = [
-        [name, *(f"{value:.2f}" for value in values)] for name, values in published_zero_shot(report.benchmark).items()
-    ]
+    rows = [[name, *(f"{value:.2f}" for value in values)] for name, values in report.published.items()]
     name = report.model.get("name") or "this model"
     for way in ("video_mean", "all_frames"):
         values = [report.metrics[f"{column}_{way}"] for column in columns]
@@ -53,11 +24,11 @@ def comparison(report: EvalReport) -> tuple[list[str], list[list[str]]]:
 
 def report_markdown(report: EvalReport) -> str:
     """Returns a report as Markdown for a model card: the figures beside the published ones, classes, and protocol."""
-    parts = [f"### {report.benchmark}", ""]
+    parts = [f"### {report.title or report.benchmark}", ""]
     if any(name.endswith("_all_frames") for name in report.metrics):
         parts += [*_table(*comparison(report)), ""]
-        if published_zero_shot(report.benchmark):
-            parts += [UNKNOWN_AVERAGE, ""]
+        if report.published_note:
+            parts += [report.published_note, ""]
     parts += _table(["measure", "value"], [[name, _number(value)] for name, value in report.metrics.items()])
     if report.per_class:
         names = list(report.per_class[0])
@@ -73,11 +44,6 @@ def report_markdown(report: EvalReport) -> str:
     protocol |= {f"version of {name}": value for name, value in report.versions.items()}
     parts += ["", *_table(["choice", "value"], [[name, _number(value)] for name, value in protocol.items()]), ""]
     return "\n".join(parts)
-
-
-@cache
-def _published() -> dict:
-    return yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
 
 
 def _multi_label_column(report: EvalReport) -> str:

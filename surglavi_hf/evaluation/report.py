@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # How files begin that an evaluation writes.
 _BEGINNINGS = {".json": b'{\n  "benchmark": ', ".md": b"### ", ".png": b"\x89PNG\r\n\x1a\n"}
+_LATER = {"unreadable", "title", "published", "published_note"}  # which earlier reports have not
 LIBRARIES = (
     "surglavi-hf",
     *("torch", "torchvision", "transformers", "tokenizers", "datasets"),
@@ -44,6 +45,10 @@ class EvalReport:
         seconds: How long it took, without embeddings that were given; over all processes and runs.
         unreadable: Of each clip that was left out because it cannot be read `caption_id`, `video_name`, `start_time`,
             `end_time` (s) and the `reason`.
+        title: What the report is headed with; by default the benchmark.
+        published: Of systems that others measured on this benchmark the figures in percent: of zero-shot recognition
+            accuracy and macro F1, or mean average precision; of probing macro F1 by percent of training procedures.
+        published_note: Where these come from, and what is not known of them.
     """
 
     benchmark: str
@@ -56,6 +61,9 @@ class EvalReport:
     versions: dict[str, str] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
     unreadable: list[dict[str, str | int | float | None]] = field(default_factory=list)
+    title: str = ""
+    published: dict[str, list[float] | dict[str, float]] = field(default_factory=dict)
+    published_note: str = ""
 
     def to_json(self, path: str | os.PathLike) -> None:
         """
@@ -82,8 +90,7 @@ class EvalReport:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is not JSON ({error}); expected what EvalReport.to_json writes") from error
-        # Reports of before clips were left out have no list of them.
-        if not isinstance(content, dict) or set(content) | {"unreadable"} != names:
+        if not isinstance(content, dict) or set(content) | _LATER != names:
             raise ValueError(f"{path} is no EvalReport, expected an object with the keys {', '.join(sorted(names))}")
         return cls(**content)
 

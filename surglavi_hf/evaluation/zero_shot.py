@@ -107,6 +107,9 @@ def zero_shot(
         data_fingerprint=benchmark.fingerprint,
         versions=library_versions(),
         seconds=round(sum(result.seconds for result in scored.values()), 3),
+        title=benchmark.title,
+        published=dict(benchmark.published.zero_shot),
+        published_note=benchmark.published.note,
     )
 
 

@@ -29,6 +29,7 @@ _PARTS = {
     "installed_backends": "decode",
     "plan_downloads": "download",
     "read_frames": "frames",
+    "read_header": "container",
     "read_inventory": "inventory",
     "take_inventory": "inventory",
     "write_inventory": "inventory",

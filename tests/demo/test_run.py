@@ -42,7 +42,7 @@ def test_the_whole_road_in_small(corpus, tmp_path, monkeypatch, capsys):
     for name in ("task", "unseen_combinations", "retrieval"):
         report = EvalReport.from_json(output / "training" / f"eval-{name}.json")
         assert report.protocol["trained_on_videos"] == 0
-    assert {path.name for path in output.iterdir()} == {MARKER, "training", "summary.json", "report.png"}
+    assert {path.name for path in output.iterdir()} == {MARKER, "benchmark", "training", "summary.json", "report.png"}
     printed = capsys.readouterr().out
     for words in ("zero-shot accuracy, phase", "motion-only pair", "unseen combinations", "R@1"):
         assert words in printed

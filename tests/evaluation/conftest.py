@@ -12,10 +12,9 @@ from transformers import BatchFeature
 
 from surglavi_hf import VideoClip
 from surglavi_hf.demo.run import PROMPTS
-from surglavi_hf.evaluation import BENCHMARKS
 from surglavi_hf.training.start import new_tiny_model
 
-from .native_files import SECONDS
+from .native_files import SECONDS, VIDEOS
 
 SPANS = [(1.0, 2.0), (0.0, 1.0), (1.2, 1.8), (2.0, 3.0)]  # s
 
@@ -92,7 +91,7 @@ def drawn(tmp_path_factory) -> dict[str, Path]:
     rates = {"one": 1.0, "ten": 0.1}
     for name, seconds in rates.items():
         write_pictures(folder / f"{name}.mp4", [place * seconds for place in range(SECONDS + 2)])
-    return {name: folder / ("ten.mp4" if name == "sar_rarp50" else "one.mp4") for name in BENCHMARKS}
+    return {name: folder / ("ten.mp4" if name == "sar_rarp50" else "one.mp4") for name in VIDEOS}
 
 
 def write_pictures(path: Path, times: list[float]) -> None:

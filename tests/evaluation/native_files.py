@@ -4,15 +4,14 @@
 import json
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from surglavi_hf.evaluation.benchmarks import BENCHMARKS
-from surglavi_hf.evaluation.benchmarks.cholec80 import PHASES, TOOLS
-from surglavi_hf.evaluation.benchmarks.common_form import FILES
-from surglavi_hf.evaluation.benchmarks.definition import read_definition
+from surglavi_hf.evaluation.benchmarks import find_benchmark
+from surglavi_hf.evaluation.benchmarks.definition import Definition
 from surglavi_hf.media import decode_frames
 
 SECONDS = 8
@@ -36,21 +35,24 @@ VIDEOS = {
 }
 
 
+@cache
+def definition_of(name: str) -> Definition:
+    return find_benchmark(name)
+
+
 def numbers_of(name: str, count: int = SECONDS) -> list[int]:
     """The numbers of the frames, as the owners count."""
-    numbering = BENCHMARKS[name][2].numbering
+    numbering = definition_of(name).reader.numbering
     return [numbering.first + place * numbering.step for place in range(count)]
 
 
 def classes_of(name: str) -> list[str]:
-    file, labels, _ = BENCHMARKS[name]
-    return list(read_definition(file).labels[labels].classes)
+    return list(definition_of(name).classes)
 
 
 def some_labels(name: str, count: int = SECONDS, shift: int = 0) -> list:
     """Classes, or tuples of 0 and 1, that differ from frame to frame."""
-    file, labels, _ = BENCHMARKS[name]
-    size, kind = len(classes_of(name)), read_definition(file).labels[labels].kind
+    size, kind = len(classes_of(name)), definition_of(name).kind
     if kind == "single_label":
         return [(place // 2 + shift) % min(size, 5) for place in range(count)]
     return [tuple(int((place + shift + index) % 4 == 0) for index in range(size)) for place in range(count)]
@@ -58,7 +60,6 @@ def some_labels(name: str, count: int = SECONDS, shift: int = 0) -> list:
 
 def write_native(name: str, root: Path, video: str, labels: Sequence) -> None:
     """Writes the labels of one video as the owners do."""
-    file = BENCHMARKS[name][0]
     {
         "cholec80": _write_cholec80,
         "autolaparo": _write_autolaparo,
@@ -67,7 +68,7 @@ def write_native(name: str, root: Path, video: str, labels: Sequence) -> None:
         "sar_rarp50": _write_sar_rarp50,
         "cholect50": _write_cholect50,
         "heichole": _write_heichole,
-    }[file](name, root, video, labels)
+    }[name.split("_phases")[0].split("_steps")[0].split("_tools")[0]](name, root, video, labels)
 
 
 def _text(path: Path, lines: list[str]) -> None:
@@ -81,11 +82,15 @@ def _cells(values: Sequence, delimiter: str) -> str:
 
 def _write_cholec80(name: str, root: Path, video: str, labels: Sequence) -> None:
     if name == "cholec80_phases":
-        rows = [f"{25 * second + part}\t{PHASES[label]}" for second, label in enumerate(labels) for part in range(25)]
+        rows = [
+            f"{25 * second + part}\t{classes_of(name)[label]}"
+            for second, label in enumerate(labels)
+            for part in range(25)
+        ]
         _text(root / "phase_annotations" / f"{video}-phase.txt", ["Frame\tPhase", *rows])
     else:
         rows = [f"{25 * second}\t{_cells(label, chr(9))}" for second, label in enumerate(labels)]
-        _text(root / "tool_annotations" / f"{video}-tool.txt", [_cells(("Frame", *TOOLS), "\t"), *rows])
+        _text(root / "tool_annotations" / f"{video}-tool.txt", [_cells(("Frame", *classes_of(name)), "\t"), *rows])
 
 
 def _write_autolaparo(name: str, root: Path, video: str, labels: Sequence) -> None:
@@ -134,9 +139,10 @@ def _write_heichole(name: str, root: Path, video: str, labels: Sequence) -> None
 
 def write_common(name: str, root: Path, labels: dict[str, Sequence]) -> None:
     """Writes annotation and frame list of the common form."""
-    file, key, categories_key = FILES[name]
+    files = definition_of(name).common
+    key, categories_key = files.label_key, files.classes_key
     images, annotations, rows = [], [], []
-    single = BENCHMARKS[name][1] in ("phases", "steps", "actions")
+    single = definition_of(name).kind == "single_label"
     for place, (video, values) in enumerate(labels.items()):
         for number, label in zip(numbers_of(name), values, strict=True):
             path, image = f"{video}/{number:05d}.png", len(images) + 1
@@ -155,13 +161,13 @@ def write_common(name: str, root: Path, labels: dict[str, Sequence]) -> None:
         for index, text in enumerate(classes_of(name), start=first)
     ]
     content = {categories_key: categories, "images": images, "annotations": annotations}
-    _text(root / "annotations" / f"{file.format(split='test')}.json", [json.dumps(content)])
+    _text(root / files.annotations.format(split="test"), [json.dumps(content)])
     _text(root / "frame_lists" / "frames.csv", rows)
 
 
 def write_frames(name: str, root: Path, video: str, drawn: Path, common: bool = False) -> None:
     """Decodes the frames a folder of the benchmark would have."""
-    form = BENCHMARKS[name][2]
+    form = definition_of(name).reader
     folder = root / ("frames/{video}" if common else form.frame_folders[0]).format(video=video)
     folder.mkdir(parents=True)
     numbers = numbers_of(name)
@@ -178,6 +184,6 @@ def save_frame(frame: torch.Tensor, path: Path) -> None:
 
 def copy_video(name: str, root: Path, video: str, drawn: Path) -> None:
     """Puts the video where the benchmark has it."""
-    path = root / BENCHMARKS[name][2].video_files[0].format(video=video)
+    path = root / definition_of(name).reader.video_files[0].format(video=video)
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(drawn, path)

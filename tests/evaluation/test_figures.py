@@ -11,6 +11,7 @@ from PIL import Image
 
 from surglavi_hf import EvalReport
 from surglavi_hf.evaluation import load_benchmark
+from surglavi_hf.evaluation.benchmarks import find_benchmark
 from surglavi_hf.evaluation.benchmarks.benchmark import LabelledVideo
 from surglavi_hf.evaluation.figures import (
     class_colours,
@@ -20,7 +21,6 @@ from surglavi_hf.evaluation.figures import (
     draw_predictions,
     draw_ribbons,
 )
-from surglavi_hf.evaluation.published import published_linear_probe
 
 from .native_files import some_labels, write_native
 
@@ -161,16 +161,20 @@ def test_colours_of_neighbours_differ(number):
     assert np.linalg.norm(found - 255, axis=1).min() > 100, "none is white"
 
 
-def probe_report(percents: tuple[int, ...], seeds: int = 5) -> EvalReport:
+def published_linear_probe(name: str) -> dict:
+    rows = find_benchmark(name).published.linear_probe
+    return {name: {str(percent): value for percent, value in row.items()} for name, row in rows.items()}
+
+
+def probe_report(percents: tuple[int, ...], seeds: int = 5, published: dict | None = None) -> EvalReport:
     metrics = {f"macro_f1_all_frames_at_{percent}_percent_mean": 0.5 for percent in percents}
     metrics |= {f"macro_f1_all_frames_at_{percent}_percent_std": 0.1 for percent in percents}
-    return EvalReport("autolaparo", metrics, {"seeds": str(seeds)}, model={"name": "mine"})
+    return EvalReport("autolaparo", metrics, {"seeds": str(seeds)}, model={"name": "mine"}, published=published or {})
 
 
 def test_linear_probe_bars(tmp_path):
-    report = probe_report((10, 100))
     for name, published in (("with", published_linear_probe("autolaparo")), ("without", {})):
-        draw_linear_probe(report, published, tmp_path / f"{name}.png")
+        draw_linear_probe(probe_report((10, 100), published=published), tmp_path / f"{name}.png")
     assert (colours(tmp_path / "with.png").std(axis=2) > 30).sum() > 1000, "published bars are coloured"
     assert (colours(tmp_path / "without.png").std(axis=2) > 30).sum() == 0, "and there are none where none are known"
 
@@ -186,9 +190,9 @@ def test_a_bar_that_is_not_there_is_no_zero(tmp_path, monkeypatch):
         Axes, "bar", lambda *given, **more: spreads.append("yerr" in more) or original[1](*given, **more)
     )
     published = published_linear_probe("autolaparo")
-    draw_linear_probe(probe_report((10, 100)), published, tmp_path / "probe.png")
+    draw_linear_probe(probe_report((10, 100), published=published), tmp_path / "probe.png")
     assert said == ["no figure"] and spreads == [False] * len(published) + [True]
-    draw_linear_probe(probe_report((10, 50, 100), seeds=1), published, tmp_path / "probe.png")
+    draw_linear_probe(probe_report((10, 50, 100), 1, published), tmp_path / "probe.png")
     assert said == ["no figure"] and not any(spreads[len(published) + 1 :])
 
 

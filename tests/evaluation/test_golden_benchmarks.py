@@ -14,9 +14,18 @@ import pytest
 import torch
 
 from surglavi_hf import load_benchmark, zero_shot
-from surglavi_hf.evaluation import BENCHMARKS, VideoEncoder
+from surglavi_hf.evaluation import VideoEncoder
 
-from .native_files import SECONDS, VIDEOS, numbers_of, save_frame, some_labels, write_common, write_native
+from .native_files import (
+    SECONDS,
+    VIDEOS,
+    definition_of,
+    numbers_of,
+    save_frame,
+    some_labels,
+    write_common,
+    write_native,
+)
 
 GOLDEN = Path(__file__).parent / "golden_benchmarks.json"
 DIM = 16
@@ -49,7 +58,7 @@ def write_benchmark(name: str, root: Path, common: bool) -> dict:
     """Writes a small data set of a benchmark; returns the arguments that choose its split."""
     videos, arguments = VIDEOS[name]
     labels = {video: some_labels(name, shift=place) for place, video in enumerate(videos)}
-    form = BENCHMARKS[name][2]
+    form = definition_of(name).reader
     for place, video in enumerate(videos):
         pictures = np.random.default_rng(place).integers(0, 256, (SECONDS, 3, 8, 8), np.uint8)
         folder = root / ("frames/{video}" if common else form.frame_folders[0]).format(video=video)
@@ -66,8 +75,8 @@ def write_benchmark(name: str, root: Path, common: bool) -> dict:
 
 
 def cases() -> list[tuple[str, bool]]:
-    native = [(name, False) for name in BENCHMARKS if not name.startswith("grasp")]
-    return native + [(name, True) for name in BENCHMARKS if name != "cholect50_phases"]
+    native = [(name, False) for name in VIDEOS if not name.startswith("grasp")]
+    return native + [(name, True) for name in VIDEOS if name != "cholect50_phases"]
 
 
 def report_of(name: str, common: bool, root: Path) -> dict:

@@ -15,9 +15,7 @@ from sklearn.metrics import accuracy_score
 from benchmarks.released_surgclip import ReleasedSurgCLIP
 from surglavi_hf import SurgCLIPConfig, SurgCLIPModel
 from surglavi_hf.demo.run import PROMPTS
-from surglavi_hf.evaluation import BENCHMARKS, EvalReport, Windows, load_benchmark, zero_shot
-from surglavi_hf.evaluation.benchmarks.common_form import FILES
-from surglavi_hf.evaluation.benchmarks.definition import read_definition
+from surglavi_hf.evaluation import EvalReport, Windows, load_benchmark, zero_shot
 from surglavi_hf.evaluation.encoders import encoder_of
 from surglavi_hf.evaluation.frame_source import ImageFrames
 from surglavi_hf.evaluation.video_store import VideoStore
@@ -25,9 +23,19 @@ from surglavi_hf.evaluation.zero_shot import embed_classes
 from surglavi_hf.surgclip.windows import centered_window, online_window
 from surglavi_hf.training.start import learn_tokenizer
 
-from .native_files import SECONDS, VIDEOS, copy_video, some_labels, write_common, write_frames, write_native
+from .native_files import (
+    SECONDS,
+    VIDEOS,
+    classes_of,
+    copy_video,
+    some_labels,
+    write_common,
+    write_frames,
+    write_native,
+)
 
-SHIPPED = [name for name in BENCHMARKS if not name.startswith("grasp")]  # which ships the common form
+COMMON = [name for name in VIDEOS if name != "cholect50_phases"]
+SHIPPED = [name for name in VIDEOS if not name.startswith("grasp")]  # which ships the common form
 
 
 def read_table(path: Path) -> pa.Table:
@@ -35,7 +43,7 @@ def read_table(path: Path) -> pa.Table:
         return pa.ipc.open_file(file).read_all()
 
 
-@pytest.mark.parametrize("name, common", [(n, False) for n in SHIPPED] + [(n, True) for n in FILES])
+@pytest.mark.parametrize("name, common", [(n, False) for n in SHIPPED] + [(n, True) for n in COMMON])
 def test_both_inputs_give_the_same(name, common, tmp_path, drawn, tiny_model):
     """In every native form, and in the common one: rows, labels, scores and figures."""
     model, processor = tiny_model
@@ -164,7 +172,7 @@ def test_the_report_says_what_was_read(folder, tiny_model):
 
 
 def some_names() -> list[str]:
-    return list(read_definition("autolaparo").labels["phases"].classes)
+    return classes_of("autolaparo")
 
 
 def test_every_frame_is_read_once(folder, tiny_model, monkeypatch):

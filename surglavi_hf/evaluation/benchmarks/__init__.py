@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Surgical benchmarks, read as their owners ship them. Class names, prompts and splits are the YAML files here."""
+"""Benchmarks: a YAML file each, of its classes, prompts and splits, and a reader of its labels."""
 
 from .benchmark import Benchmark, LabelledVideo
-from .load import BENCHMARKS, load_benchmark
+from .label_reader import LabelReader
+from .load import load_benchmark
+from .registry import benchmark_names, find_benchmark
 
-__all__ = ["BENCHMARKS", "Benchmark", "LabelledVideo", "load_benchmark"]
+__all__ = ["Benchmark", "LabelReader", "LabelledVideo", "benchmark_names", "find_benchmark", "load_benchmark"]

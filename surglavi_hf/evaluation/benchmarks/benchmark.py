@@ -3,15 +3,15 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from ..frame_source import FrameSource
-from .definition import Kind
-from .native_format import Label
+from .definition import Published
+from .label_reader import Kind, Label
 
 _SAMPLE = 16 * 1024  # bytes; most frames are of a few of these
 
@@ -44,6 +44,8 @@ class Benchmark:
         prompts: For each class one text or more.
         videos: By name, in order.
         protocol: The choices made in reading it.
+        title: What reports are headed with.
+        published: What is published on it.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Benchmark:
     prompts: tuple[tuple[str, ...], ...]
     videos: Mapping[str, LabelledVideo]
     protocol: Mapping[str, str | int | float | bool | None]
+    title: str = ""
+    published: Published = field(default_factory=Published)
 
     @cached_property
     def rows(self) -> Dataset:

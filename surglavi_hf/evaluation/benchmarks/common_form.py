@@ -8,31 +8,43 @@ header, `video_name video_num frame_num relative_path` for every frame.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .definition import Kind
-from .native_format import Label, read_rows
+from ...options import option
+from .label_reader import Label, LabelReader, Numbering, read_rows
 
 TREE = "annotations/{file}, frame_lists/frames.csv and frames/<relative path of the list>"
-# Of each label set: the file without its split, the key of a label, and the key of the classes.
-FILES = {
-    "cholec80_phases": ("{split}", "phases", "phases_categories"),
-    "cholec80_tools": ("instruments_{split}", "instruments", "categories"),
-    "autolaparo": ("{split}", "phases", "phases_categories"),
-    "bernbypass70_phases": ("{split}", "phases", "phases_categories"),
-    "bernbypass70_steps": ("{split}", "steps", "steps_categories"),
-    "strasbypass70_phases": ("{split}", "phases", "phases_categories"),
-    "strasbypass70_steps": ("{split}", "steps", "steps_categories"),
-    "grasp_phases": ("grasp_long-term_{split}", "phases", "phases_categories"),
-    "grasp_steps": ("grasp_long-term_{split}", "steps", "steps_categories"),
-    "grasp_tools": ("grasp_short-term_{split}", "instruments", "categories"),
-    "sar_rarp50": ("{split}", "phases", "phases_categories"),
-    "cholect50": ("{split}", "triplet", "triplet_categories"),
-    "heichole_phases": ("{split}", "phases", "phases_categories"),
-    "heichole_tools": ("instruments_{split}", "instruments", "categories"),
-}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonFiles(LabelReader):
+    """Files of the common form: every benchmark may have them beside its own, and some have no others."""
+
+    tree = TREE.format(file="<split>.json")
+    numbering = Numbering(complete=False)
+
+    annotations: str = option("annotations/{split}.json", "The annotation of `{split}`, below the root.")
+    label_key: str = option("phases", "Key of a label in an annotation.")
+    classes_key: str = option("phases_categories", "Key of the classes.")
+
+    def annotation_path(self, root: Path, split: str) -> Path | None:
+        """Returns where the annotation of a split is, or None where there is no such file."""
+        path = root / self.annotations.format(split=split)
+        return path if path.is_file() else None
+
+    def videos(self, root: Path) -> list[str]:
+        raise self._not_there(root)
+
+    def labels(self, root: Path, video: str, variant: str) -> Mapping[int, Label]:
+        raise self._not_there(root)
+
+    def split_videos(self, root: Path, split: str, variant: str, known: Sequence[str] | None) -> Sequence[str] | None:
+        raise self._not_there(root)  # each split is a file
+
+    def _not_there(self, root: Path) -> FileNotFoundError:
+        return self.missing(self.annotations.format(split="<split>"), root)
 
 
 @dataclass
@@ -65,30 +77,21 @@ class CommonForm:
     frame_list: str
 
 
-def annotation_path(root: Path, name: str, split: str) -> Path | None:
-    """Returns where the annotation of a split is in this form, or None where there is no such file."""
-    if name not in FILES:
-        return None
-    path = root / "annotations" / f"{FILES[name][0].format(split=split)}.json"
-    return path if path.is_file() else None
-
-
-def read_common_form(path: Path, name: str, split: str, kind: Kind) -> CommonForm:
+def read_common_form(path: Path, split: str, files: CommonFiles) -> CommonForm:
     """
     Returns classes, frames and labels.
 
     Args:
         path: Of the annotation.
-        name: Of the benchmark.
         split: For the frame list `<split>.csv`, which is taken where there is no `frames.csv`. Without either, the
             frames are the images of the annotation.
-        kind: Of its labels.
+        files: Of the benchmark.
 
     Raises:
         ValueError: the JSON is not of this form, a label is none of the classes, or an image is not in the frame list;
             the message names the file and the entry.
     """
-    _, key, categories_key = FILES[name]
+    key, categories_key = files.label_key, files.classes_key
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         categories = sorted(content[categories_key], key=lambda category: category["id"])
@@ -111,7 +114,7 @@ def read_common_form(path: Path, name: str, split: str, kind: Kind) -> CommonFor
         if image["file_name"] not in places:
             raise ValueError(f"{path}: image {image['id']} ({image['file_name']!r}) is not in the list of frames")
     none = (0,) * len(classes)
-    if kind != "single_label":
+    if files.kind != "single_label":
         for image in images.values():
             listed, number = places[image["file_name"]]
             listed.labels[number] = none
@@ -120,7 +123,7 @@ def read_common_form(path: Path, name: str, split: str, kind: Kind) -> CommonFor
         if annotation.get("image_id") not in images:
             raise ValueError(f"{where}: image_id {annotation.get('image_id')!r} is no image")
         listed, number = places[images[annotation["image_id"]]["file_name"]]
-        if kind == "single_label":
+        if files.kind == "single_label":
             listed.labels[number] = _class_index(annotation.get(key), index, where, key)
         else:
             several = _several(annotation, key, index, where)

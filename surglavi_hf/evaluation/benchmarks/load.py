@@ -8,43 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..frame_source import ImageFrames, VideoFrames
-from .autolaparo import AutoLaparo
 from .benchmark import Benchmark, LabelledVideo, counts
-from .cholec80 import Cholec80
-from .cholect50 import CholecT50
-from .common_form import CommonForm, ListedVideo, annotation_path, read_common_form
-from .definition import Definition, LabelSet, choose_prompts, read_definition, readable
-from .grasp import GraSP
-from .heichole import HeiChole
-from .multibypass140 import MultiBypass140
-from .native_format import Label, NativeFormat
+from .common_form import CommonForm, ListedVideo, read_common_form
+from .definition import Definition, choose_prompts, readable
+from .label_reader import Label, LabelReader
 from .open_videos import Source, check_sources, open_listed, open_native
-from .sar_rarp50 import SARRARP50
-
-_BERN, _STRASBOURG = MultiBypass140("bern", "BBP"), MultiBypass140("strasbourg", "SBP")
-# For each benchmark its data file, its label set, and its reader.
-BENCHMARKS: Mapping[str, tuple[str, str, NativeFormat]] = {
-    "cholec80_phases": ("cholec80", "phases", Cholec80()),
-    "cholec80_tools": ("cholec80", "tools", Cholec80()),
-    "autolaparo": ("autolaparo", "phases", AutoLaparo()),
-    "bernbypass70_phases": ("bernbypass70", "phases", _BERN),
-    "bernbypass70_steps": ("bernbypass70", "steps", _BERN),
-    "strasbypass70_phases": ("strasbypass70", "phases", _STRASBOURG),
-    "strasbypass70_steps": ("strasbypass70", "steps", _STRASBOURG),
-    "grasp_phases": ("grasp", "phases", GraSP()),
-    "grasp_steps": ("grasp", "steps", GraSP()),
-    "grasp_tools": ("grasp", "tools", GraSP()),
-    "sar_rarp50": ("sar_rarp50", "actions", SARRARP50()),
-    "cholect50": ("cholect50", "triplets", CholecT50()),
-    "cholect50_phases": ("cholect50", "phases", CholecT50()),
-    "heichole_phases": ("heichole", "phases", HeiChole()),
-    "heichole_tools": ("heichole", "tools", HeiChole()),
-}
+from .registry import find_benchmark
 
 
 def load_benchmark(
-    name: str,
-    root: str | os.PathLike,
+    name: str | os.PathLike,
+    root: str | os.PathLike | None = None,
     split: str = "test",
     videos: Sequence[str] | None = None,
     variant: str | None = None,
@@ -53,12 +27,12 @@ def load_benchmark(
     prompts: str | os.PathLike | Mapping[str, str | list[str]] | None = None,
 ) -> Benchmark:
     """
-    Reads a benchmark as its owners ship it, or in the common form of SurgLaVi's evaluation where `root` has
-    `annotations/<split>.json`.
+    Reads a benchmark as its file says: one that is shipped as its owners ship it, or in the common form of SurgLaVi's
+    evaluation where `root` has `annotations/<split>.json`.
 
     Args:
-        name: One of `BENCHMARKS`.
-        root: Folder of the data set; an error shows what is expected in it.
+        name: One of [`benchmark_names`], or the path of a YAML file of one's own.
+        root: Folder of the data set, by default that of one's own YAML file; an error shows what is expected in it.
         split: "train", "val" or "test", as far as the variant has it; "all" for every video with labels.
         videos: Names of the videos to keep, of those of the split.
         variant: Which of the splits in use, where papers differ (HeiChole's tools: which reading of the columns); by
@@ -76,38 +50,43 @@ def load_benchmark(
         FileNotFoundError: labels, a frame or a video are not there.
         ValueError: an argument is wrong, or a file is not as its owners describe; the message names it and the line.
     """
-    if name not in BENCHMARKS:
-        raise ValueError(f"benchmark {name!r}, expected one of {', '.join(BENCHMARKS)}")
     if source not in ("auto", "frames", "videos", "labels"):
         raise ValueError(f"source={source!r}, expected 'auto', 'frames', 'videos' or 'labels'")
     if isinstance(videos, str):
         raise ValueError(f"videos={videos!r}, expected a list of names")
+    definition = find_benchmark(name)
+    reader = definition.reader
+    if root is None:
+        if not Path(name).is_file():
+            raise ValueError(f"root=None, expected the folder of {name}")
+        root = Path(name).absolute().parent
     root = Path(root).expanduser()
-    file, label_set, form = BENCHMARKS[name]
-    definition = read_definition(file)
-    labels = definition.labels[label_set]
+    if not root.is_dir():
+        raise FileNotFoundError(f"root={str(root)!r} is no folder, expected that of {definition.name}")
     variant = definition.splits.default if variant is None else variant
     if variant not in definition.splits.variants:
         raise ValueError(f"variant={variant!r}, expected one of {', '.join(definition.splits.variants)}")
-    opening = _Opening(form, root, None if frames_dir is None else Path(frames_dir).expanduser(), source)
-    path = annotation_path(root, name, split)
+    opening = _Opening(reader, root, None if frames_dir is None else Path(frames_dir).expanduser(), source)
+    path = None if definition.common is None else definition.common.annotation_path(root, split)
     if path is not None:
-        common = read_common_form(path, name, split, labels.kind)
+        common = read_common_form(path, split, definition.common)
         read = opening.listed(_select(common.videos, videos, path.name))
         classes, classes_from = common.classes, path.name
         variant, split_note = path.name, "the videos of this file"
-        listed_in = common.frame_list
-        texts, prompts_from = _common_prompts(common, labels, prompts)
+        listed_in, found = common.frame_list, {}
+        texts, prompts_from = _common_prompts(common, definition, prompts)
     else:
-        names = _names_of_split(definition, form, root, label_set, split, variant)
-        names = _select(dict.fromkeys(names), videos, f"split {split!r} of {variant!r}")
-        read = opening.native({video: form.labels(root, video, label_set, variant) for video in names})
-        classes, classes_from = labels.classes, labels.source
+        names = _names_of_split(definition, root, split, variant)
+        names = list(_select(dict.fromkeys(names), videos, f"split {split!r} of {variant!r}"))
+        read = opening.native({video: reader.labels(root, video, variant) for video in names})
+        classes, classes_from = definition.classes, definition.classes_source
         split_note, listed_in = definition.splits.note, "the owners' numbering"
-        texts, prompts_from = choose_prompts(labels, prompts)
+        found = reader.counted(root, names)
+        texts, prompts_from = choose_prompts(definition, prompts)
     protocol = {
         "data": definition.description,
         "annotation": "native files" if path is None else "common form",
+        **found,
         "classes": f"{len(classes)}; {classes_from}",
         "prompts": prompts_from,
         "prompts_per_class": max(map(len, texts)),
@@ -117,18 +96,22 @@ def load_benchmark(
         "videos": "all of the split" if videos is None else ", ".join(read),
         **counts(read),
         "frames_listed_in": listed_in,
-        "frame_times": _frame_times(form, read),
+        "frame_times": _frame_times(reader, read),
         "input": _input_line(read),
         "frame_reading": next((video.frames.reading for video in read.values() if video.frames is not None), "none"),
     }
-    return Benchmark(name, labels.kind, classes, texts, read, protocol)
+    return Benchmark(
+        *(definition.name, definition.kind, classes, texts, read, protocol),
+        title=definition.title,
+        published=definition.published,
+    )
 
 
 @dataclass(frozen=True)
 class _Opening:
     """How the videos of a benchmark are opened."""
 
-    form: NativeFormat
+    form: LabelReader
     root: Path
     frames_dir: Path | None
     source: Source
@@ -155,7 +138,7 @@ class _Opening:
 
 
 def _common_prompts(
-    common: CommonForm, labels: LabelSet, prompts: str | os.PathLike | Mapping[str, str | list[str]] | None
+    common: CommonForm, labels: Definition, prompts: str | os.PathLike | Mapping[str, str | list[str]] | None
 ) -> tuple[tuple[tuple[str, ...], ...], str]:
     if prompts is None and common.prompts is not None:
         return tuple((text,) for text in common.prompts), f"descriptions in {common.path.name}"
@@ -174,15 +157,13 @@ def _common_prompts(
     return texts, source
 
 
-def _names_of_split(
-    definition: Definition, form: NativeFormat, root: Path, label_set: str, split: str, variant: str
-) -> list[str]:
-    if split == "all":
-        return form.videos(root, label_set)
-    known = definition.splits.variants[variant].get(split)
-    named = form.split_videos(root, label_set, split, variant, known)
+def _names_of_split(definition: Definition, root: Path, split: str, variant: str) -> list[str]:
+    reader, of_variant = definition.reader, definition.splits.variants[variant]
+    if split == "all" or (split in of_variant and of_variant[split] is None):
+        return reader.videos(root)
+    named = reader.split_videos(root, split, variant, of_variant.get(split))
     if named is None:
-        known = ", ".join([*definition.splits.variants[variant], "all"])
+        known = ", ".join(dict.fromkeys([*of_variant, "all"]))
         raise ValueError(f"split={split!r}, expected one of {known} (variant {variant!r} of {definition.name})")
     return list(named)
 
@@ -196,12 +177,7 @@ def _select(available: Mapping, videos: Sequence[str] | None, what: str) -> dict
     return {name: value for name, value in available.items() if name in videos}
 
 
-def _times_line(form: NativeFormat) -> str:
-    numbering = form.numbering
-    return f"frame n is at (n - {numbering.origin}) × {numbering.seconds:.4g} s"
-
-
-def _frame_times(form: NativeFormat, videos: Mapping[str, LabelledVideo]) -> str:
+def _frame_times(form: LabelReader, videos: Mapping[str, LabelledVideo]) -> str:
     """From the first two frames that are listed; of GraSP it depends on the release."""
     video = next((video for video in videos.values() if len(video.numbers) > 1), None)
     if video is None:

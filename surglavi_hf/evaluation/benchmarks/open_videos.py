@@ -11,13 +11,13 @@ from ...media import is_file_name
 from ..frame_source import FrameSource, ImageFrames, VideoFrames
 from .benchmark import LabelledVideo
 from .common_form import TREE, ListedVideo
-from .native_format import Label, NativeFormat
+from .label_reader import Label, LabelReader
 
 Source = Literal["auto", "frames", "videos", "labels"]
 
 
 def open_native(
-    form: NativeFormat, root: Path, folder: Path | None, video: str, labels: Mapping[int, Label], source: Source
+    form: LabelReader, root: Path, folder: Path | None, video: str, labels: Mapping[int, Label], source: Source
 ) -> LabelledVideo:
     """
     Returns a video of native files; `folder` is where its frames are, if not below the root.
@@ -37,13 +37,12 @@ def open_native(
     if found is None and source != "labels":
         raise form.missing(f"{'frames' if source == 'frames' else 'frames or video'} of {video}", folder or root)
     frames, listed = found or (None, numbers)
-    present = set(listed)
-    labels = {number: label for number, label in labels.items() if number in present}
+    labels = form.labels_of(video, labels, listed)
     return LabelledVideo(tuple(listed), tuple(map(form.numbering.time, listed)), labels, frames)
 
 
 def open_listed(
-    form: NativeFormat, root: Path, folder: Path | None, video: str, listed: ListedVideo, source: Source
+    form: LabelReader, root: Path, folder: Path | None, video: str, listed: ListedVideo, source: Source
 ) -> LabelledVideo:
     """
     Returns a video of the common form: its frames are those of the frame list, whatever else lies beside them.

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from surglavi_hf.evaluation import BENCHMARKS, load_benchmark
+from surglavi_hf.evaluation import load_benchmark
 
-from ..native_files import VIDEOS, classes_of, copy_video, some_labels, write_common, write_native
+from ..native_files import VIDEOS, classes_of, copy_video, definition_of, some_labels, write_common, write_native
 
-FORMS = {
-    name: "expected "
-    + ("annotations/grasp_long" if name.startswith("grasp") else BENCHMARKS[name][2].tree.split(" ")[0].rstrip(","))
-    for name in BENCHMARKS
-}
+FORMS = {name: f"expected {definition_of(name).reader.tree.split()[0].rstrip(',')}" for name in VIDEOS}
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", VIDEOS)
 def test_a_wrong_directory_shows_the_expected_tree(name, tmp_path):
     _, split = VIDEOS[name]
     with pytest.raises(FileNotFoundError) as caught:
@@ -23,7 +19,10 @@ def test_a_wrong_directory_shows_the_expected_tree(name, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"name": "cholec81"}, "benchmark 'cholec81', expected one of cholec80_phases"),
+        (
+            {"name": "cholec81"},
+            "benchmark 'cholec81', expected a YAML file such as mine.yaml, or one of autolap",
+        ),
         ({"source": "frame"}, "source='frame', expected 'auto'"),
         ({"videos": "15"}, "videos='15', expected a list of names"),
         ({"variant": "mine"}, "variant='mine', expected one of owners"),

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from surglavi_hf.evaluation import load_benchmark, zero_shot
-from surglavi_hf.evaluation.benchmarks.definition import read_definition
+from surglavi_hf.evaluation.benchmarks import find_benchmark
 
-from ..native_files import some_labels, write_native
+from ...native_files import some_labels, write_native
 
 
 def load(root, name="cholect50", **options):
@@ -80,8 +80,8 @@ def test_phases_of_a_second_agree(tmp_path):
 
 
 def test_classes_and_splits():
-    definition = read_definition("cholect50")
-    classes = definition.labels["triplets"].classes
+    definition = find_benchmark("cholect50")
+    classes = definition.classes
     assert classes[0] == "grasper,dissect,cystic_plate" and len(classes) == 100
     assert [name.split(",")[1] for name in classes[94:]] == ["null_verb"] * 6
     variants = definition.splits.variants
@@ -94,7 +94,7 @@ def test_classes_and_splits():
     for split in variants.values():
         names = [name for part in split.values() for name in part]
         assert len(names) == len(set(names)) == 50
-    for prompt, name in zip(definition.labels["triplets"].prompts["peskavlp"], classes, strict=True):
+    for (prompt,), name in zip(definition.prompts["peskavlp"], classes, strict=True):
         instrument = name.split(",")[0]
         assert instrument in prompt or instrument == "hook" or not prompt[0].isdigit()
 

@@ -4,26 +4,19 @@ from collections import Counter
 import pytest
 
 from surglavi_hf.evaluation import load_benchmark
-from surglavi_hf.evaluation.benchmarks.cholec80 import PHASES, TOOLS
-from surglavi_hf.evaluation.benchmarks.definition import read_definition
 
-from ..native_files import some_labels, write_native
+from ...native_files import classes_of, some_labels, write_native
 
 
 def load(root, name="cholec80_phases", video="video41"):
     return load_benchmark(name, root, videos=[video], source="labels", split="all")
 
 
-def test_the_classes_are_those_of_the_data_file():
-    labels = read_definition("cholec80").labels
-    assert labels["phases"].classes == PHASES and labels["tools"].classes == TOOLS
-
-
 def test_packaging_comes_before_retraction(tmp_path):
     """TF-Cholec80 and SurgLaVi's README swap the two names; the prompts keep the order of the owners."""
     write_native("cholec80_phases", tmp_path, "video41", [4, 5, 6])
     benchmark = load(tmp_path)
-    assert [PHASES[label] for label in benchmark.rows["label"]] == [
+    assert [classes_of("cholec80_phases")[label] for label in benchmark.rows["label"]] == [
         "GallbladderPackaging",
         "CleaningCoagulation",
         "GallbladderRetraction",
@@ -35,7 +28,8 @@ def test_packaging_comes_before_retraction(tmp_path):
 def test_the_label_of_a_second_is_that_of_its_first_frame(tmp_path):
     path = tmp_path / "phase_annotations" / "video41-phase.txt"
     path.parent.mkdir()
-    rows = [f"{frame}\t{PHASES[0 if frame < 26 else 1]}" for frame in range(76)]
+    phases = classes_of("cholec80_phases")
+    rows = [f"{frame}\t{phases[0 if frame < 26 else 1]}" for frame in range(76)]
     path.write_text("\n".join(["Frame\tPhase", *rows]))
     assert load(tmp_path).rows["label"] == [0, 0, 1, 1]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the readers of native files share: the form of a reader, tables of text, folders of frames."""
+"""What readers of labels share: the form of a reader, tables of text, folders of frames."""
 
 import csv
 import math
@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ..frame_source import FrameSource, ImageFrames, VideoFrames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # as the released package
+Kind = Literal["single_label", "multi_label", "triplet"]
 # A class index, or for several classes a tuple of 0 and 1, one a class.
 Label = int | tuple[int, ...]
 
@@ -45,28 +46,33 @@ class Numbering:
         return (number - self.origin) * self.seconds
 
 
-class NativeFormat(ABC):
+@dataclass(frozen=True, kw_only=True)
+class LabelReader(ABC):
     """
-    Reads a benchmark as its owners ship it. One for each benchmark; it keeps nothing.
+    Reads the labels of a data set in some form. A benchmark's file names it under `labels: {reader: NAME}`; further
+    fields that are made by [`option`] are given there, too. It keeps nothing that is not in the files.
 
     Args:
-        tree: The folders it expects, to show where they are not so.
-        numbering: How frames are counted.
-        frame_folders: Where the frames of `{video}` may be, below the root.
-        video_files: Where the video may be.
+        classes: Names, by class index.
+        kind: "single_label", "multi_label" or "triplet".
+        video_files: Where the video may be, below the root, with `{video}` for its name.
+        frame_folders: Where its frames may be.
     """
 
-    tree: ClassVar[str]
-    numbering: ClassVar[Numbering]
-    frame_folders: ClassVar[Sequence[str]] = ("frames/{video}",)
-    video_files: ClassVar[Sequence[str]] = ("videos/{video}.mp4",)
+    tree: ClassVar[str] = ""  # the folders it expects, to show where they are not so
+    numbering: ClassVar[Numbering] = Numbering()  # how frames are counted
+
+    classes: tuple[str, ...]
+    kind: Kind
+    video_files: tuple[str, ...] = ("videos/{video}.mp4",)
+    frame_folders: tuple[str, ...] = ("frames/{video}",)
 
     @abstractmethod
-    def videos(self, root: Path, label_set: str) -> list[str]:
+    def videos(self, root: Path) -> list[str]:
         """Returns the names of the videos that have labels, in order."""
 
     @abstractmethod
-    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
+    def labels(self, root: Path, video: str, variant: str) -> Mapping[int, Label]:
         """
         Returns the labels of a video by frame number.
 
@@ -75,9 +81,7 @@ class NativeFormat(ABC):
             ValueError: they cannot be read; the message names file and line.
         """
 
-    def split_videos(
-        self, root: Path, label_set: str, split: str, variant: str, known: Sequence[str] | None
-    ) -> Sequence[str] | None:
+    def split_videos(self, root: Path, split: str, variant: str, known: Sequence[str] | None) -> Sequence[str] | None:
         """
         Returns the videos of a split; None where the variant has no such split.
 
@@ -88,6 +92,25 @@ class NativeFormat(ABC):
             FileNotFoundError: the owners' files tell, and they are not there.
         """
         return known
+
+    def labels_of(self, video: str, labels: Mapping[int, Label], listed: Sequence[int]) -> Mapping[int, Label]:
+        """
+        Returns the labels of the frames that are there.
+
+        Args:
+            video: Its name.
+            labels: Of the video, from `labels`.
+            listed: Numbers of the frames that there are.
+
+        Raises:
+            ValueError: labels are of another video.
+        """
+        present = set(listed)
+        return {number: label for number, label in labels.items() if number in present}
+
+    def counted(self, root: Path, videos: Sequence[str]) -> Mapping[str, int | str]:
+        """Returns what was found in the labels of these videos that a report has to say."""
+        return {}
 
     def missing(self, what: str, root: Path) -> FileNotFoundError:
         return FileNotFoundError(f"{what} is not in {root}; expected {self.tree}")
@@ -133,21 +156,10 @@ class NativeFormat(ABC):
             FileNotFoundError: a labelled frame is missing.
             ValueError: there are other frames than labels, as at another frame rate.
         """
-        folders = [root / pattern.format(video=video) for pattern in self.frame_folders]
-        if frames_dir is not None:
-            folders = [frames_dir / video / "rgb", frames_dir / video]
-        folder = next((folder for folder in folders if folder.is_dir()), None)
-        if folder is None:
+        found = self.frame_files(root, video, frames_dir)
+        if found is None:
             return None
-        numbering, files = self.numbering, numbered_images(folder)
-        if not numbering.by_name and files:
-            files = _renumbered(folder, files, numbering.first)
-        files = {number: name for number, name in files.items() if (number - numbering.first) % numbering.step == 0}
-        if any(number < numbering.first for number in files):
-            raise ValueError(
-                f"{folder} has a frame {min(files)}, expected them to count from {numbering.first} as the labels do; "
-                "rename or extract them"
-            )
+        numbering, (folder, files) = self.numbering, found
         lacking = [number for number in numbers if number not in files]
         if numbering.complete and lacking == list(numbers[-1:]) and len(numbers) > 1:
             lacking = []  # the last second may be less than one, and FFmpeg may round it down
@@ -165,15 +177,44 @@ class NativeFormat(ABC):
             )
         return ImageFrames(folder, tuple(files.values())), list(files)
 
+    def frame_files(self, root: Path, video: str, frames_dir: Path | None) -> tuple[Path, dict[int, str]] | None:
+        """
+        Returns the folder of a video's frames, and its files by number; None where there is none.
+
+        Raises:
+            FileNotFoundError: a frame is missing between others.
+            ValueError: frames are numbered otherwise than labels.
+        """
+        folders = [root / pattern.format(video=video) for pattern in self.frame_folders]
+        if frames_dir is not None:
+            folders = [frames_dir / video / "rgb", frames_dir / video]
+        folder = next((folder for folder in folders if folder.is_dir()), None)
+        if folder is None:
+            return None
+        numbering, files = self.numbering, numbered_images(folder)
+        if not numbering.by_name and files:
+            files = _renumbered(folder, files, numbering.first)
+        files = {number: name for number, name in files.items() if (number - numbering.first) % numbering.step == 0}
+        if any(number < numbering.first for number in files):
+            raise ValueError(
+                f"{folder} has a frame {min(files)}, expected them to count from {numbering.first} as the labels do; "
+                "rename or extract them"
+            )
+        return folder, files
+
     def listed_times(self, video: str, files: Sequence[str], numbers: Sequence[int]) -> list[float]:
         """Returns the times of the frames of a frame list, in seconds; NaN where they are not known."""
         origin = self.numbering.origin if self.numbering.by_name else min(numbers, default=0)
         return [(number - origin) * self.numbering.seconds for number in numbers]
 
+    def video_path(self, root: Path, video: str) -> Path | None:
+        """Returns where the video is; None where it is not there."""
+        paths = (root / pattern.format(video=video) for pattern in self.video_files)
+        return next((path for path in paths if path.is_file()), None)
+
     def video_source(self, root: Path, video: str, numbers: Sequence[int]) -> tuple[FrameSource, list[int]] | None:
         """Returns frames straight from the video and their numbers; None where the video is not there."""
-        paths = [root / pattern.format(video=video) for pattern in self.video_files]
-        path = next((path for path in paths if path.is_file()), None)
+        path = self.video_path(root, video)
         if path is None:
             return None
         numbering = self.numbering
@@ -278,3 +319,14 @@ class Row:
 
     def error(self, message: str) -> ValueError:
         return ValueError(f"{self.path}, line {self.line}: {message}")
+
+
+def files_by_video(root: Path, pattern: str) -> dict[str, Path]:
+    """Returns the files below a root that a pattern names, by what stands for `{video}` in it, in order of names."""
+    expression = re.compile(re.escape(pattern).replace(r"\{video\}", "([^/]+)", 1).replace(r"\{video\}", r"\1"))
+    found = {}
+    for path in sorted(root.glob(pattern.replace("{video}", "*"))):
+        match = expression.fullmatch(path.relative_to(root).as_posix())
+        if match and path.is_file() and not match[1].startswith("."):
+            found[match[1]] = path
+    return found

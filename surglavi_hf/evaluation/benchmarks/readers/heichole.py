@@ -7,9 +7,12 @@ What the instrument columns mean is read differently by different loaders: the v
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from .native_format import Label, NativeFormat, Numbering, Row, read_rows
+from ....options import option
+from ..label_reader import Label, LabelReader, Numbering, Row, read_rows
 
 FRAMES_PER_SECOND = 25
 NUM_PHASES, NUM_TOOLS = 7, 7
@@ -17,42 +20,44 @@ _KINDS = {"phases": "phase", "tools": "instrument"}
 _FOLDERS = (".", "annotations", "Annotations", "Annotations/Phase", "Annotations/Instrument")
 
 
-class HeiChole(NativeFormat):
+@dataclass(frozen=True, kw_only=True)
+class HeiChole(LabelReader):
     tree = (
         "Hei-Chole1_Annotation_Phase.csv and Hei-Chole1_Annotation_Instrument.csv there or in annotations/, and "
         "videos/Hei-Chole1.mp4 or frames/Hei-Chole1/00001.png … at 1 frame a second"
     )
     numbering = Numbering(by_name=False)
-    video_files = ("videos/{video}.mp4", "Videos/Full/{video}.mp4", "{video}.mp4")
 
-    def videos(self, root: Path, label_set: str) -> list[str]:
-        return sorted(_files(root, label_set, self), key=lambda name: int(name.removeprefix("Hei-Chole")))
+    label_set: Literal["phases", "tools"] = option("phases", "Which of its labels.")
 
-    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
-        files = _files(root, label_set, self)
+    def videos(self, root: Path) -> list[str]:
+        return sorted(_files(root, self), key=lambda name: int(name.removeprefix("Hei-Chole")))
+
+    def labels(self, root: Path, video: str, variant: str) -> Mapping[int, Label]:
+        files = _files(root, self)
         if video not in files:
-            raise self.missing(f"{video}_Annotation_{_KINDS[label_set].capitalize()}.csv", root)
+            raise self.missing(f"{video}_Annotation_{_KINDS[self.label_set].capitalize()}.csv", root)
         labels: dict[int, Label] = {}
-        for frame, row in enumerate(read_rows(files[video], ",", 2 if label_set == "phases" else None)):
+        for frame, row in enumerate(read_rows(files[video], ",", 2 if self.label_set == "phases" else None)):
             if row.integer(0, "frame") != frame:
                 raise row.error(f"frame {row.cells[0]}, expected {frame}; rows are missing or out of order")
             if frame % FRAMES_PER_SECOND == 0:
-                phases = label_set == "phases"
+                phases = self.label_set == "phases"
                 label = row.integer(1, "phase", below=NUM_PHASES) if phases else _tools(row, variant)
                 labels[frame // FRAMES_PER_SECOND] = label
         return labels
 
 
-def _files(root: Path, label_set: str, form: HeiChole) -> dict[str, Path]:
+def _files(root: Path, form: HeiChole) -> dict[str, Path]:
     """Annotation files by video; their names come in upper and lower case."""
-    pattern = re.compile(rf"hei-chole(\d+)_annotation_{_KINDS[label_set]}\.csv", re.IGNORECASE | re.ASCII)
+    pattern = re.compile(rf"hei-chole(\d+)_annotation_{_KINDS[form.label_set]}\.csv", re.IGNORECASE | re.ASCII)
     found = {}
     for folder in (root / name for name in _FOLDERS):
         for name in os.listdir(folder) if folder.is_dir() else []:
             if match := pattern.fullmatch(name):
                 found[f"Hei-Chole{int(match[1])}"] = folder / name
     if not found:
-        raise form.missing(f"Hei-Chole1_Annotation_{_KINDS[label_set].capitalize()}.csv", root)
+        raise form.missing(f"Hei-Chole1_Annotation_{_KINDS[form.label_set].capitalize()}.csv", root)
     return found
 
 

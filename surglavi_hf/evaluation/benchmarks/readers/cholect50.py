@@ -8,9 +8,12 @@ JSON files otherwise. The JSON files of the challenge's validation set list only
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
-from .native_format import Label, NativeFormat, Numbering, read_rows
+from ....options import option
+from ..label_reader import Label, LabelReader, Numbering, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -18,21 +21,23 @@ NUM_TRIPLETS, NUM_PHASES = 100, 7
 _TRIPLET, _PHASE, _INSTANCE_LENGTH = 0, 14, 15
 
 
-class CholecT50(NativeFormat):
+@dataclass(frozen=True, kw_only=True)
+class CholecT50(LabelReader):
     tree = "labels/VID01.json or triplet/VID01.txt, and videos/VID01/000000.png … or videos/VID01.mp4"
     numbering = Numbering(complete=False)
-    frame_folders = ("videos/{video}", "data/{video}", "frames/{video}")
-    _JSON = ("labels/{video}.json",)
-    _TEXT = ("triplet/{video}.txt",)
+    _JSON: ClassVar = ("labels/{video}.json",)
+    _TEXT: ClassVar = ("triplet/{video}.txt",)
 
-    def videos(self, root: Path, label_set: str) -> list[str]:
-        return self.listed(root, [*self._TEXT, *self._JSON] if label_set == "triplets" else self._JSON)
+    label_set: Literal["triplets", "phases"] = option("triplets", "Which of its labels.")
 
-    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
-        if label_set == "triplets" and (path := root / self._TEXT[0].format(video=video)).is_file():
+    def videos(self, root: Path) -> list[str]:
+        return self.listed(root, [*self._TEXT, *self._JSON] if self.label_set == "triplets" else self._JSON)
+
+    def labels(self, root: Path, video: str, variant: str) -> Mapping[int, Label]:
+        if self.label_set == "triplets" and (path := root / self._TEXT[0].format(video=video)).is_file():
             return _read_text(path)
         path = self.find(root, video, self._JSON)
-        return _triplets(path) if label_set == "triplets" else _phases(path)
+        return _triplets(path) if self.label_set == "triplets" else _phases(path)
 
 
 def _read_text(path: Path) -> dict[int, Label]:

@@ -3,7 +3,7 @@ import pytest
 
 from surglavi_hf.evaluation import load_benchmark
 
-from ..native_files import VIDEOS, save_frame, some_labels, write_frames, write_native
+from ...native_files import VIDEOS, save_frame, some_labels, write_frames, write_native
 
 
 def test_labels_are_at_ten_hertz(tmp_path, drawn):

@@ -7,29 +7,25 @@ Labels and frame files are numbered by video frame: 0, 6, 12, …
 from collections.abc import Mapping
 from pathlib import Path
 
-from .native_format import Label, NativeFormat, Numbering, read_rows
-
-NUM_ACTIONS = 8
+from ..label_reader import Label, LabelReader, Numbering, read_rows
 
 
-class SARRARP50(NativeFormat):
+class SARRARP50(LabelReader):
     tree = "video_41/action_discrete.txt, and video_41/rgb/000000000.png, 000000006.png … or video_41/video_left.avi"
     numbering = Numbering(step=6, seconds=1 / 60)
-    frame_folders = ("{video}/rgb", "test_set/{video}/rgb", "train1/{video}/rgb", "train2/{video}/rgb")
-    video_files = tuple(folder.replace("rgb", "video_left.avi") for folder in frame_folders)
-    _FILES = tuple(folder.replace("rgb", "action_discrete.txt") for folder in frame_folders)
+    _FILES = tuple(f"{folder}{{video}}/action_discrete.txt" for folder in ("", "test_set/", "train1/", "train2/"))
 
-    def videos(self, root: Path, label_set: str) -> list[str]:
+    def videos(self, root: Path) -> list[str]:
         found = {path.parent.name for pattern in self._FILES for path in root.glob(pattern.format(video="video_*"))}
         if not found:
             raise self.missing("video_VIDEO/action_discrete.txt", root)
         return sorted(found, key=lambda name: (len(name), name))
 
-    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
+    def labels(self, root: Path, video: str, variant: str) -> Mapping[int, Label]:
         labels: dict[int, Label] = {}
         for place, row in enumerate(read_rows(self.find(root, video, self._FILES), ",", 2)):
             number = row.integer(0, "frame")
             if number != place * self.numbering.step:
                 raise row.error(f"frame {number}, expected {place * self.numbering.step}; rows are missing")
-            labels[number] = row.integer(1, "action", below=NUM_ACTIONS)
+            labels[number] = row.integer(1, "action", below=len(self.classes))
         return labels

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from surglavi_hf.evaluation import load_benchmark
-from surglavi_hf.evaluation.benchmarks.definition import read_definition
+from surglavi_hf.evaluation.benchmarks import find_benchmark
 
 
 def write(root, phases=(), steps=(), video="BBP01"):
@@ -83,7 +83,7 @@ def test_folds_are_read_from_pickles_without_running_them(tmp_path):
 
 
 def test_known_folds():
-    bern, strasbourg = (read_definition(name).splits for name in ("bernbypass70", "strasbypass70"))
+    bern, strasbourg = (find_benchmark(name).splits for name in ("bernbypass70_phases", "strasbypass70_phases"))
     assert len(bern.variants["fold-1"]["test"]) == 20 and bern.variants["fold-0"]["val"][2] == "BBP17"
     assert len(strasbourg.variants["fold-0"]["val"]) == 10 and "UNKNOWN" in bern.note
 

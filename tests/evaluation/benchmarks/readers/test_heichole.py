@@ -3,7 +3,7 @@ import pytest
 
 from surglavi_hf.evaluation import load_benchmark
 
-from ..native_files import write_native
+from ...native_files import write_native
 
 
 def load(root, name, **options):

@@ -5,7 +5,7 @@ import pytest
 
 from surglavi_hf.evaluation import load_benchmark
 
-from ..native_files import write_frames, write_native
+from ...native_files import write_frames, write_native
 
 
 def load(root, **options):

@@ -9,16 +9,16 @@ round.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from .native_format import Label, NativeFormat, Numbering
+from ..common_form import CommonFiles
+from ..label_reader import Numbering
 
 # In the release at 30 frames a second (9 digits); the numbers of the others are of 45 a second, or irregular.
 AT_30_FRAMES = ("CASE021", "CASE041", "CASE047", "CASE050", "CASE051", "CASE053")
 
 
-class GraSP(NativeFormat):
+class GraSP(CommonFiles):
     tree = (
         "annotations/grasp_long-term_test.json and grasp_short-term_test.json, frame_lists/test.csv, and "
         "frames/CASE041/00000.jpg … or videos/CASE041.mp4"
@@ -29,18 +29,3 @@ class GraSP(NativeFormat):
         if not any(re.search(r"\d{9}\.\w+$", file, re.ASCII) for file in files):
             return [float(number) for number in numbers]
         return [number / 30 if video in AT_30_FRAMES else math.nan for number in numbers]
-
-    def videos(self, root: Path, label_set: str) -> list[str]:
-        raise self._not_there(root, label_set)
-
-    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
-        raise self._not_there(root, label_set)
-
-    def split_videos(
-        self, root: Path, label_set: str, split: str, variant: str, known: Sequence[str] | None
-    ) -> Sequence[str] | None:
-        raise self._not_there(root, label_set)  # each split is a file
-
-    def _not_there(self, root: Path, label_set: str) -> FileNotFoundError:
-        term = "short" if label_set == "tools" else "long"
-        return self.missing(f"annotations/grasp_{term}-term_<split>.json", root)

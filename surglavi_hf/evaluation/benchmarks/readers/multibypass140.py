@@ -11,40 +11,41 @@ import json
 import pickletools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from .native_format import Label, NativeFormat, Numbering
+from ....options import option
+from ..label_reader import Label, LabelReader, Numbering
 
-NUM_CLASSES = {"phases": 12, "steps": 46}
 MILLISECONDS = 1000
 
 
-class MultiBypass140(NativeFormat):
-    """
-    Args:
-        centre: "bern" or "strasbourg".
-        prefix: Of its videos' names.
-    """
-
+@dataclass(frozen=True, kw_only=True)
+class MultiBypass140(LabelReader):
     numbering = Numbering(first=1, origin=0, complete=False)
 
-    def __init__(self, centre: str, prefix: str):
-        self.centre = centre
-        video = f"{prefix}01"
-        self.tree = (
-            f"labels/{centre}/labels_by70/{video}.mp4.json, and frames/{video}/{video}_00000001.jpg … at 1 frame a "
-            f"second or videos/{video}.mp4"
-        )
-        self.frame_folders = ("frames/{video}", f"frames/{centre}/{{video}}")
-        self.video_files = ("videos/{video}.mp4", f"videos/{centre}/{{video}}.mp4")
-        self._files = (f"labels/{centre}/labels_by70/{{video}}.mp4.json", f"{centre}/{{video}}.mp4.json")
+    label_set: Literal["phases", "steps"] = option("phases", "Which of its labels.")
+    centre: Literal["bern", "strasbourg"] = option("bern", "Whose operations.")
 
-    def videos(self, root: Path, label_set: str) -> list[str]:
+    @property
+    def tree(self) -> str:
+        video = {"bern": "BBP01", "strasbourg": "SBP01"}[self.centre]
+        return (
+            f"labels/{self.centre}/labels_by70/{video}.mp4.json, and frames/{video}/{video}_00000001.jpg … at 1 frame "
+            f"a second or videos/{video}.mp4"
+        )
+
+    @property
+    def _files(self) -> tuple[str, str]:
+        return f"labels/{self.centre}/labels_by70/{{video}}.mp4.json", f"{self.centre}/{{video}}.mp4.json"
+
+    def videos(self, root: Path) -> list[str]:
         return self.listed(root, self._files)
 
-    def labels(self, root: Path, video: str, label_set: str, variant: str) -> Mapping[int, Label]:
+    def labels(self, root: Path, video: str, variant: str) -> Mapping[int, Label]:
         path = self.find(root, video, self._files)
-        intervals = sorted(_read_intervals(path, label_set, NUM_CLASSES[label_set]))
+        intervals = sorted(_read_intervals(path, self.label_set, len(self.classes)))
         labels: dict[int, Label] = {}
         for start, end, label in intervals:  # where two overlap, the later start counts
             first = max(1, -(-start // MILLISECONDS))
@@ -52,9 +53,7 @@ class MultiBypass140(NativeFormat):
                 labels[number] = label
         return dict(sorted(labels.items()))
 
-    def split_videos(
-        self, root: Path, label_set: str, split: str, variant: str, known: Sequence[str] | None
-    ) -> Sequence[str] | None:
+    def split_videos(self, root: Path, split: str, variant: str, known: Sequence[str] | None) -> Sequence[str] | None:
         """From the owners' pickle of the fold where the data file does not know them."""
         if known is not None:
             return known
