@@ -16,7 +16,7 @@ ROOMS = {
     "media": set(),
     "surgclip": set(),
     "data": {"media"},
-    "evaluation": {"data", "media"},  # benchmarks are frames and videos, without a database
+    "evaluation": {"data", "media", "surgclip"},  # of the latter its window rule and how models are loaded
     "hub": {"data", "evaluation"},  # of the latter reports only
     "training": {"data", "surgclip", "evaluation", "hub"},
     "demo": {"data", "media", "surgclip", "evaluation", "training"},

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..interrupts import interrupts_for_us_alone
+from ..surgclip import centered_window, online_window
 from .encoders import VideoEncoder
 from .frame_source import FrameSource
 
@@ -54,9 +55,11 @@ class Windows:
             num_frames: Taken where these windows leave it open.
         """
         num_frames = self.num_frames or num_frames
-        before = num_frames // 2 if self.placement == "centered" else num_frames - 1
-        offsets = (np.arange(num_frames) - before) * self.stride
-        return np.clip(np.asarray(positions, dtype=np.int64)[:, None] + offsets, 0, max(length - 1, 0))
+        if self.placement == "centered":
+            windows = [centered_window(position, length, num_frames, self.stride) for position in positions]
+        else:
+            windows = [online_window(position, num_frames, self.stride) for position in positions]
+        return np.array(windows, np.int64).reshape(-1, num_frames)
 
     def protocol(self, num_frames: int) -> dict[str, str | int]:
         """Returns these choices by name, for a report."""

@@ -2,13 +2,19 @@
 """Which frames of a stream make the clip around one frame, as SurgCLIP's official evaluation chooses them."""
 
 
-def centered_window(frame: int, video_length: int, num_frames: int = 16) -> list[int]:
+def centered_window(frame: int, video_length: int, num_frames: int = 16, stride: int = 1) -> list[int]:
     """
-    Returns the `num_frames` indices from `frame - num_frames // 2` on, for a recorded video: of 16, the eight before
-    `frame`, itself and the seven after it. Where the video ends, its first or last frame is repeated.
+    Returns `num_frames` indices with `frame` after the first `num_frames // 2`, for a recorded video: of 16, the eight
+    before `frame`, itself and the seven after it. Where the video ends, its first or last frame is repeated.
+
+    Args:
+        frame: From 0.
+        video_length: Frames of the video.
+        num_frames: Of the window.
+        stride: From one index to the next.
 
     Raises:
-        ValueError: the video has no such frame, or `num_frames` is not positive.
+        ValueError: the video has no such frame, or `num_frames` or `stride` is not positive.
 
     Example:
 
@@ -18,16 +24,20 @@ def centered_window(frame: int, video_length: int, num_frames: int = 16) -> list
     ```"""
     if frame >= video_length:
         raise ValueError(f"frame={frame} of a video of {video_length} frames, expected less")
-    start = frame - num_frames // 2
-    return [min(index, video_length - 1) for index in _window(frame, start, num_frames)]
+    return [min(index, video_length - 1) for index in _window(frame, num_frames // 2, num_frames, stride)]
 
 
-def online_window(frame: int, num_frames: int = 16) -> list[int]:
+def online_window(frame: int, num_frames: int = 16, stride: int = 1) -> list[int]:
     """
     Returns the `num_frames` indices that end at `frame`, for a live stream. At its start, the first frame is repeated.
 
+    Args:
+        frame: From 0.
+        num_frames: Of the window.
+        stride: From one index to the next.
+
     Raises:
-        ValueError: `frame` is negative, or `num_frames` is not positive.
+        ValueError: `frame` is negative, or `num_frames` or `stride` is not positive.
 
     Example:
 
@@ -35,14 +45,14 @@ def online_window(frame: int, num_frames: int = 16) -> list[int]:
     >>> online_window(2, num_frames=6)
     [0, 0, 0, 0, 1, 2]
     ```"""
-    return _window(frame, frame - num_frames + 1, num_frames)
+    return _window(frame, num_frames - 1, num_frames, stride)
 
 
-def _window(frame: int, start: int, num_frames: int) -> list[int]:
-    for name, value, least in (("frame", frame, 0), ("num_frames", num_frames, 1)):
+def _window(frame: int, before: int, num_frames: int, stride: int) -> list[int]:
+    for name, value, least in (("frame", frame, 0), ("num_frames", num_frames, 1), ("stride", stride, 1)):
         if value < least:
             raise ValueError(f"{name}={value}, expected a whole number >= {least}")
-    return [max(index, 0) for index in range(start, start + num_frames)]
+    return [max(frame + place * stride, 0) for place in range(-before, num_frames - before)]
 
 
 __all__ = ["centered_window", "online_window"]

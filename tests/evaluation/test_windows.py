@@ -9,16 +9,16 @@ from surglavi_hf.evaluation import Windows
 from surglavi_hf.evaluation.encoders import VideoEncoder
 from surglavi_hf.evaluation.frame_source import FrameSource
 from surglavi_hf.evaluation.windows import embed_windows
-from surglavi_hf.surgclip.windows import centered_window, online_window
 
 
-@given(length=st.integers(1, 40), num_frames=st.integers(1, 20))
-def test_windows_are_those_of_surgclip(length, num_frames):
-    positions = list(range(length))
-    centered = Windows("centered", num_frames).around(positions, length, 16)
-    assert centered.tolist() == [centered_window(frame, length, num_frames) for frame in positions]
-    online = Windows("online", num_frames).around(positions, length, 16)
-    assert online.tolist() == [online_window(frame, num_frames) for frame in positions]
+@given(length=st.integers(1, 40), num_frames=st.integers(1, 20), stride=st.integers(1, 4))
+def test_windows_by_their_definition(length, num_frames, stride):
+    positions = np.arange(length)
+    for placement, before in (("centered", num_frames // 2), ("online", num_frames - 1)):
+        found = Windows(placement, num_frames, stride).around(positions.tolist(), length, 16)
+        offsets = (np.arange(num_frames) - before) * stride
+        assert np.array_equal(found, np.clip(positions[:, None] + offsets, 0, length - 1))
+    assert Windows(num_frames=num_frames).around([], length, 16).shape == (0, num_frames)
 
 
 def test_stride_and_default():

@@ -11,6 +11,13 @@ def test_sixteen_frames():
     assert online_window(100) == list(range(85, 101)), "the 16 ending at a"
 
 
+def test_a_stride():
+    assert centered_window(6, 100, 4, stride=3) == [0, 3, 6, 9]
+    assert online_window(6, 4, stride=3) == [0, 0, 3, 6]
+    with pytest.raises(ValueError, match="stride=0, expected a whole number >= 1"):
+        online_window(6, 4, stride=0)
+
+
 def test_edges_are_repeated():
     assert centered_window(2, 1000) == [0] * 6 + list(range(10))
     assert centered_window(998, 1000) == [*range(990, 1000)] + [999] * 6
