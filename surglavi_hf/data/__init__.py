@@ -24,6 +24,7 @@ _PARTS = {
     "CaptionNode": "tree",
     "caption_trees": "tree",
     "DatabaseVideos": "acquire",
+    "Embeddings": "embeddings",
     "estimate_download": "acquire",
     "find_database": "locate",
     "read_database_videos": "acquire",

@@ -6,7 +6,6 @@ from importlib import import_module
 # Imported when asked for: training needs cards and pushing in the background, not the datasets.
 _PARTS = {
     "BackgroundPush": "background",
-    "Embeddings": "embeddings",
     "HubError": "failures",
     "Pushed": "repository",
     "PushedDataset": "dataset_push",

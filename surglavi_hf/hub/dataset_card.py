@@ -11,9 +11,9 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
 from ..data import Level
+from ..data.embeddings import EMBEDDINGS, Embeddings
 from .card_text import Card, table
 from .dataset_tables import SplitTables
-from .embeddings import EMBEDDINGS, Embeddings
 from .takedown import TAKEDOWN_NAME, Takedown
 
 COMPUTED = ("configs", "dataset_info", "license", "size_categories")

@@ -13,7 +13,7 @@ from datasets import Dataset, DatasetInfo, Features, load_dataset
 from datasets.table import InMemoryTable
 
 from ..data import CONFIGS, SplitOptions
-from .embeddings import EMBEDDINGS
+from ..data.embeddings import EMBEDDINGS
 from .takedown import Takedown
 
 MAX_SHARD_BYTES = 500_000_000  # of Arrow, less as Parquet

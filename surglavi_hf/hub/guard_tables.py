@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Features, are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
+from ..data.embeddings import EMBEDDINGS, check_vectors
 from .dataset_tables import as_dataset
-from .embeddings import EMBEDDINGS, check_vectors
 from .guard_text import AddressTest, check_secrets, without_numbers
 from .language import LanguageTest
 from .published import (
@@ -193,6 +193,10 @@ def _check_embeddings(name: str, table: pa.Table, captions: pa.ChunkedArray | No
     lists = table["embedding"].combine_chunks()
     values = lists.flatten().to_numpy().reshape(len(table), -1)
     check_vectors(values, f"{name}, column embedding is not pushed: it")
+    if len(values) and not (values.min() < 0 < values.max()):
+        raise ValueError(
+            f"{name}, column embedding is not pushed: it has vectors of one sign, expected both, as of embeddings"
+        )
 
 
 def _check_texts(name: str, table: pa.Table, tests: dict[str, LanguageTest | AddressTest]) -> None:

@@ -4,7 +4,7 @@
 from datasets import ClassLabel, Features, List, Value
 
 from ..data import Level
-from .embeddings import EMBEDDINGS
+from ..data.embeddings import EMBEDDINGS
 
 LEVELS = [level.name.lower() for level in Level]
 _INTEGER, _NUMBER, _TEXT, _FLAG = (Value(name) for name in ("int64", "float64", "string", "bool"))

@@ -8,8 +8,8 @@ import pytest
 from datasets import concatenate_datasets, load_dataset
 
 from surglavi_hf.cli import main
+from surglavi_hf.data import Embeddings
 from surglavi_hf.evaluation import embed_captions, embed_clips
-from surglavi_hf.hub import Embeddings
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surglavi_hf.data import Embeddings
 from surglavi_hf.files import digest_of
-from surglavi_hf.hub import Embeddings
 
 VALUES = (np.arange(12, dtype=np.float32).reshape(4, 3) - 6) / 16
 
@@ -53,7 +53,6 @@ def test_any_captions(known, asked):
         ({"embedding": [[1.0], [float("nan")], [1.0], [1.0]]}, "not finite in float16"),
         ({"embedding": [[1.0], [1e6], [1.0], [1.0]]}, "not finite in float16"),
         ({"embedding": [[1.0], [-1.5], [1.0], [1.0]]}, "vector of length 1.5, expected at most 1"),
-        ({"embedding": [[1.0], [0.5], [1.0], [1.0]]}, "vectors of one sign"),
         ({"embedding": [[0.0] * 4097] * 4}, "embeddings of 4,097 numbers, expected at most 4,096"),
         ({"model_id": ["me/x", "me/y", "me/x", "me/x"]}, "expected one model and one revision"),
         ({"model_revision": [""] * 4}, "expected one model and one revision"),
