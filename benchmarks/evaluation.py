@@ -23,7 +23,7 @@ from surglavi_hf.evaluation import Windows
 from surglavi_hf.evaluation.encoders import ClipEncoder
 from surglavi_hf.evaluation.frame_source import ImageFrames
 from surglavi_hf.evaluation.ranks import match_ranks
-from surglavi_hf.evaluation.windows import embed_windows
+from surglavi_hf.evaluation.window_embeddings import embed_windows
 
 NUM_FRAMES, SIZE = 16, (854, 480)
 

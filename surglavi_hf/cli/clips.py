@@ -5,13 +5,16 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from ..options import add_options, options_of
 from .command import add_command, add_data_dir, show_table, warn, whole
-from .models import add_model, load_surgclip
+from .models import add_model, load_model
+
+if TYPE_CHECKING:
+    from ..data import Embeddings
 
 
 def add_commands(commands: Any) -> None:
@@ -48,15 +51,17 @@ def add_commands(commands: Any) -> None:
 
 
 def _retrieval_options(parser: argparse.ArgumentParser) -> None:
-    add_data_dir(parser, required=True)
+    add_data_dir(parser, "holds surglavi_beta.db, and videos without --embeddings")
     parser.add_argument("--output", required=True, metavar="OUT", help="folder for the reports")
     _add_split(parser, "validation")
-    _add_strict(parser)
+    _add_embedding(parser)
 
 
 def _retrieval(options: argparse.Namespace) -> int:
     from ..data import Level
-    from ..evaluation import retrieval
+    from ..evaluation import EmbeddingOptions, retrieval
+    from ..evaluation.clip_embeddings import claimed
+    from ..evaluation.launched import Processes
     from ..evaluation.overlap import overlap_notice
     from ..evaluation.published import report_markdown
     from ..evaluation.report import check_replaceable
@@ -67,23 +72,38 @@ def _retrieval(options: argparse.Namespace) -> int:
     for level in levels:
         for suffix in (".json", ".md"):
             check_replaceable(folder / f"surglavi_{level}_retrieval{suffix}", suffix)
-    model, processor = load_surgclip(options)
+    known = _embeddings(options)
+    encoder = load_model(options)
+    first = Processes().index == 0
     folder.mkdir(parents=True, exist_ok=True)
     rows, names, left_out, notices = [], [], {}, []
-    for level in levels:
-        dataset = _load(options, level, options.split)
-        report = retrieval(model, processor, dataset, f"surglavi_{level}_retrieval", strict=options.strict)
-        report.protocol |= {"split": options.split, **_selection(options)}
-        report.to_json(folder / f"{report.benchmark}.json")
-        write_text(folder / f"{report.benchmark}.md", report_markdown(report))
-        left_out[folder / f"{report.benchmark}.json"] = len(report.unreadable)
-        names = list(report.metrics)
-        rows.append([level, *(f"{value:.4g}" for value in report.metrics.values())])
-        notices.append(overlap_notice(model, report.protocol["trained_on_videos"]))
+    with claimed(folder / ".surglavi-retrieval-parts") as parts:  # kept for all levels, if it is stopped
+        for level in levels:
+            dataset = _load(options, level, options.split)
+            report = retrieval(
+                encoder,
+                None,
+                dataset,
+                f"surglavi_{level}_retrieval",
+                known,
+                options=options_of(EmbeddingOptions, options),
+                parts=parts,
+            )
+            report.protocol |= {"split": options.split, **_selection(options)}
+            if first:
+                report.to_json(folder / f"{report.benchmark}.json")
+                write_text(folder / f"{report.benchmark}.md", report_markdown(report))
+            left_out[folder / f"{report.benchmark}.json"] = len(report.unreadable)
+            names = list(report.metrics)
+            rows.append([level, *(f"{value:.4g}" for value in report.metrics.values())])
+            notices.append(overlap_notice(encoder.model, report.protocol["trained_on_videos"]))
+            notices.append(_lacking(options, level, report.protocol.get("num_clips_without_embedding", 0)))
+    if not first:
+        return 0
     turned = [[name, *values] for name, *values in zip(names, *(row[1:] for row in rows), strict=True)]
     console = Console()
     console.print(show_table("retrieval", ["measure", *(row[0] for row in rows)], turned))
-    for notice in dict.fromkeys(notices):
+    for notice in filter(None, dict.fromkeys(notices)):
         warn(console, notice)
     return _say_left_out(options, sum(left_out.values()), *(path for path, count in left_out.items() if count))
 
@@ -91,17 +111,18 @@ def _retrieval(options: argparse.Namespace) -> int:
 def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT", help="what to look for")
     parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index; new, to build it")
-    add_data_dir(parser, "holds surglavi_beta.db and the videos")
+    add_data_dir(parser, "holds surglavi_beta.db, and the videos without --embeddings")
     parser.add_argument("--top", type=whole(0), default=5, metavar="N", help="clips shown (default: 5)")
     parser.add_argument("--output", metavar="FILE", help="write a contact sheet, NAME.png")
     _add_split(parser, None)
-    _add_strict(parser)
+    _add_embedding(parser)
 
 
 def _search(options: argparse.Namespace) -> int:
     from ..data import VideoDecodeError
-    from ..evaluation import build_search_index, search
+    from ..evaluation import EmbeddingOptions, build_search_index, search
     from ..evaluation.figures import FRAMES_SHOWN, draw_contact_sheet
+    from ..evaluation.launched import Processes
     from ..evaluation.overlap import overlap_notice
     from ..evaluation.report import check_replaceable
     from ..evaluation.search import has_index, read_index
@@ -111,36 +132,41 @@ def _search(options: argparse.Namespace) -> int:
         raise ValueError(f"TEXT {options.text!r}, --top {options.top}: expected words and a whole number >= 1")
     if options.output:
         check_replaceable(options.output, ".png")
-    model, processor = load_surgclip(options)
+    known = _embeddings(options)
+    encoder = load_model(options)
     level, split = options.level or "task", options.split or "train"
     selection = f"level {level}, split {split}"
     built = not has_index(options.index)
     if not built:
-        there = read_index(options.index)["selection"]
-        if (options.level or options.split) and there != selection:
-            raise ValueError(f"{options.index} has {there}, not {selection}; name another folder")
+        about = read_index(options.index)
+        if (options.level or options.split) and about["selection"] != selection:
+            raise ValueError(f"{options.index} has {about['selection']}, not {selection}; name another folder")
+        if known and known.digest not in about.get("clip_embeddings", ""):
+            raise ValueError(f"{options.index} was not built of {options.embeddings}; name another folder")
     else:
-        if not options.data_dir:
-            raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it")
-        options.split = split
-        dataset = _load(options, level, options.split)
-        build_search_index(model, processor, dataset, options.index, selection=selection, strict=options.strict)
-    found = search(model, processor, options.index, options.text, options.top)
+        if not options.data_dir and not known:
+            raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it, or --embeddings")
+        dataset, how = _load(options, level, split), options_of(EmbeddingOptions, options)
+        build_search_index(encoder, None, dataset, options.index, how, selection, known)
+    if Processes().index:
+        return 0
+    found = search(encoder, None, options.index, options.text, options.top)
     console, pictures = Console(), []
     for place, clip in enumerate(found, start=1):
         what = f"{clip.score:.3f}  {printable(clip.title or clip.video_name)}  {_interval(clip)}"
         console.print(f"{place}. {what}  {clip.url or ''}", markup=False, soft_wrap=True)
         console.print(f"   {printable(clip.caption)}", markup=False, soft_wrap=True, style="dim")
         try:
-            frames = clip.clip.frames(FRAMES_SHOWN) if options.output else None
+            frames = clip.clip.frames(FRAMES_SHOWN) if options.output and clip.clip else None
         except (OSError, ValueError, VideoDecodeError):
             frames = None
         pictures.append((f"{what}\n{printable(clip.caption)}", frames))
-    warn(console, overlap_notice(model, read_index(options.index)["trained_on_videos"]))
+    about = read_index(options.index)
+    warn(console, overlap_notice(encoder.model, about["trained_on_videos"]))
+    warn(console, _lacking(options, level, about.get("num_clips_without_embedding", 0)) if built else None)
     if options.output:
         draw_contact_sheet(printable(options.text), pictures, options.output)
-    lacks = len(read_index(options.index)["unreadable"])
-    status = _say_left_out(options, lacks, Path(options.index) / "index.json")
+    status = _say_left_out(options, len(about["unreadable"]), Path(options.index) / "index.json")
     return status if built else 0
 
 
@@ -148,33 +174,57 @@ def _embed_options(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser, "holds surglavi_beta.db and videos", required=True)
     parser.add_argument("--output", required=True, metavar="FILE", help="new Parquet file")
     parser.add_argument("--level", choices=("task", "step", "phase"), help="(default: all)")
-    parser.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="clips a pass (default: 32)")
     add_model(parser, "surgclip-beta")
     _add_captions(parser)
-    _add_strict(parser)
+    _add_embedding(parser, known=False)
 
 
 def _embed(options: argparse.Namespace) -> int:
-    from ..evaluation import embed_captions
-    from ..evaluation.embed_captions import unreadable_path
+    from ..evaluation import EmbeddingOptions, embed_captions
+    from ..evaluation.clip_embeddings import unreadable_path
+    from ..evaluation.launched import Processes
 
     if Path(options.output).exists():
         raise FileExistsError(f"{options.output} is there already; name a new file")
-    model, processor = load_surgclip(options)
+    encoder = load_model(options)
     dataset = _load(options, options.level or "all", "train")
-    number = embed_captions(model, processor, dataset, options.output, options.batch_size, options.strict)
+    number = embed_captions(encoder, None, dataset, options.output, options_of(EmbeddingOptions, options))
+    if Processes().index:
+        return 0
     Console().print(f"{options.output}: embeddings of the clips of {number:,} captions", markup=False, soft_wrap=True)
     path = unreadable_path(options.output)
     lacks = len(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0
     return _say_left_out(options, lacks, path)
 
 
-def _add_strict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="stop at the first clip that cannot be read (default: leave it out, list it, exit status 1)",
-    )
+def _add_embedding(parser: argparse.ArgumentParser, known: bool = True) -> None:
+    from ..evaluation.clip_embeddings import EmbeddingOptions
+
+    add_options(parser, EmbeddingOptions)
+    if known:
+        parser.add_argument(
+            "--embeddings",
+            metavar="FILE|hub:ID",
+            help="take the clips' embeddings from a file of surglavi embed or a dataset on the Hub, and read no "
+            "video; of hub:ID the captions, too, without --data-dir",
+        )
+
+
+def _embeddings(options: argparse.Namespace) -> "Embeddings | None":
+    """What `--embeddings` names."""
+    from ..data import Embeddings
+
+    if not options.embeddings:
+        if options.command == "retrieval" and not options.data_dir:
+            raise ValueError("there are no captions; give --data-dir, or --embeddings hub:ID")
+        return None
+    if not options.data_dir and not options.embeddings.startswith("hub:"):
+        raise ValueError("--embeddings FILE has no captions; give --data-dir, which holds surglavi_beta.db")
+    return Embeddings.load(options.embeddings)
+
+
+def _lacking(options: argparse.Namespace, level: str, number: int) -> str | None:
+    return f"{level}: {number:,} clips have no embedding in {options.embeddings} and are left out" if number else None
 
 
 def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -209,6 +259,8 @@ def _selection(options: argparse.Namespace) -> dict[str, Any]:
     """Which captions the options choose, as reports have it."""
     from ..data import CaptionOptions
 
+    if _captions_of_hub(options):
+        return {"captions": f"as pushed to {options.embeddings}"}
     chosen = asdict(options_of(CaptionOptions, options))
     return {name: value for name, value in chosen.items() if name not in ("video_dir", "available_only")}
 
@@ -218,10 +270,23 @@ def _load(options: argparse.Namespace, level: str, split: str) -> Any:
 
     from ..data import CaptionOptions
 
-    captions = options_of(CaptionOptions, options, available_only=True)
+    # Where the embeddings are known no video is needed.
+    captions = options_of(CaptionOptions, options, available_only=not getattr(options, "embeddings", None))
+    if _captions_of_hub(options):
+        shares = ("validation_fraction", "test_fraction")
+        if ignored := [name for name in captions.chosen() if name not in shares]:
+            raise ValueError(
+                f"captions of {options.embeddings} are as they were pushed; leave --{ignored[0].replace('_', '-')} "
+                "out, or give --data-dir"
+            )
+        return load_dataset(options.embeddings.removeprefix("hub:"), level, split=split)
     if split != "train" and not getattr(captions, f"{split}_fraction"):
         raise ValueError(f"--split {split} has no videos; give --{split}-fraction, such as 0.05")
     return load_dataset("surglavi", level, data_dir=options.data_dir, split=split, **captions.chosen())
+
+
+def _captions_of_hub(options: argparse.Namespace) -> bool:
+    return not options.data_dir and (getattr(options, "embeddings", None) or "").startswith("hub:")
 
 
 def _interval(clip: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ..options import add_options, options_of
 from .command import add_command, show_table, warn, whole
 from .models import add_model, load_model
 
@@ -21,7 +22,7 @@ def add_commands(commands: Any) -> None:
         description="Reads a benchmark, scores every labelled frame by the prompts of its classes, and prints the "
         "figures beside the published ones. Writes OUT/BENCHMARK/: report.json, report.md for a card, "
         "confusion_matrix.png, ribbons.png, and the scores, from which a stopped evaluation goes on. Any SurgCLIP, "
-        f"CLIP or SigLIP. {_which_benchmarks()}",
+        f"CLIP, SigLIP or encoder of your own. {_which_benchmarks()}",
         example="evaluate cholec80_phases --root cholec80 --model surgclip-beta --output evaluation; "
         "on several GPUs: accelerate launch -m surglavi_hf.cli evaluate …",
     )
@@ -73,7 +74,6 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         default="official",
         help="what a class counts that is not there (default: official)",
     )
-    parser.add_argument("--num-workers", type=whole(0), default=0, metavar="N", help="processes that read frames")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -98,11 +98,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     folder = Path(options.output) / benchmark.name
     for name in ("report.json", "report.md", "confusion_matrix.png", "ribbons.png"):
         check_replaceable(folder / name, Path(name).suffix)
-    model, processor = load_model(options)
-    windows = Windows(options.window, options.num_frames, options.stride)
+    model = load_model(options)
+    windows = options_of(Windows, options)
     report = zero_shot(
         model,
-        processor,
+        None,
         benchmark,
         windows,
         options.absent_classes,
@@ -169,9 +169,11 @@ def _probe(options: argparse.Namespace) -> int:
     folder = output / f"{parts[1].name}-probe"
     for name in ("report.json", "report.md", "linear_probe.png"):
         check_replaceable(folder / name, Path(name).suffix)
-    model, processor = load_model(options)
-    windows = Windows(options.window, options.num_frames, options.stride)
-    report = linear_probe(model, processor, *parts, settings, windows, output / "features", options.batch_size)
+    model = load_model(options)
+    windows = options_of(Windows, options)
+    report = linear_probe(
+        model, None, *parts, settings, windows, output / "features", options.batch_size, options.num_workers
+    )
     if Processes().index:
         return 0
     _make_room(folder, "linear_probe.png")
@@ -227,6 +229,8 @@ def _benchmark(options: argparse.Namespace) -> int:
 
 
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    from ..evaluation import EmbeddingOptions, Windows
+
     parser.add_argument("benchmark", metavar="BENCHMARK", help="a name, or a YAML file; see above")
     parser.add_argument("--root", metavar="DIR", help="folder of the data set (default: that of the YAML file)")
     parser.add_argument(
@@ -241,15 +245,8 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
         help="frames on disk or videos (default: auto)",
     )
     parser.add_argument("--frames-dir", metavar="DIR", help="where the frames are, if not below the root")
-    parser.add_argument(
-        "--window",
-        choices=("centered", "online"),
-        default="centered",
-        help="around or up to a frame (default: centered)",
-    )
-    parser.add_argument("--num-frames", type=whole(0), metavar="N", help="of a window (default: the model's, or 16)")
-    parser.add_argument("--stride", type=whole(0), default=1, metavar="N", help="between its frames (default: 1)")
-    parser.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="windows a pass (default: 32)")
+    add_options(parser, Windows)
+    add_options(parser, EmbeddingOptions, ("strict",))  # figures are of every frame
 
 
 def _make_room(folder: Path, *pictures: str) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..data import Level
-from ..evaluation import EvalReport, embed_clips, embed_texts, retrieval, zero_shot_clips
+from ..evaluation import EmbeddingOptions, EvalReport, embed_clips, embed_texts, retrieval, zero_shot_clips
 from ..evaluation.figures import draw_predictions
 from ..files import write_text
 from ..interrupts import interrupts_for_us_alone
@@ -119,7 +119,7 @@ def evaluate_model(model_dir: str, data_dir: str, output: str) -> dict[str, Eval
     model, processor = load_whole(model_dir), load_processor(model_dir)
     table = load_dataset("surglavi", data_dir=data_dir, test_fraction=TEST_FRACTION)
     test, train_captions = table["test"], set(table["train"]["caption"])
-    embeds = embed_clips(model, processor, test, strict=True).embeds
+    embeds = embed_clips(model, processor, test, EmbeddingOptions(strict=True)).embeds
     captions, levels = list(test["caption"]), test["level"]
 
     def classify(rows: list[int], prompts: list[str], name: str) -> EvalReport:

@@ -2,20 +2,21 @@
 """Zero-shot recognition, linear probing and retrieval. Models are taken by what they can do; none is written to."""
 
 from .benchmarks import Benchmark, LabelReader, benchmark_names, load_benchmark
-from .embed import ClipEmbeddings, embed_clips, embed_texts
-from .embed_captions import embed_captions
+from .clip_embeddings import ClipEmbeddings, EmbeddingOptions, embed_captions, embed_clips, embed_texts
 from .encoders import VideoEncoder
 from .linear_probe import Probe, linear_probe
+from .named_encoders import load_encoder
 from .report import EvalReport
 from .retrieval import retrieval
 from .search import build_search_index, search
-from .windows import Windows
+from .window_embeddings import Windows
 from .zero_shot import zero_shot
 from .zero_shot_clips import zero_shot_clips
 
 __all__ = [
     "Benchmark",
     "ClipEmbeddings",
+    "EmbeddingOptions",
     "EvalReport",
     "LabelReader",
     "Probe",
@@ -28,6 +29,7 @@ __all__ = [
     "embed_texts",
     "linear_probe",
     "load_benchmark",
+    "load_encoder",
     "retrieval",
     "search",
     "zero_shot",

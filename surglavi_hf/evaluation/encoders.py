@@ -1,46 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an evaluation on benchmarks needs of a model, and how each kind of model gives it."""
+"""What an evaluation needs of a model, and how each kind of model gives it."""
 
 import hashlib
+import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .embed import evaluating, finite
 from .report import weights_digest
 
+# What a model takes of frames: one tensor or several by name, each with a row a frame.
+Preprocessed: TypeAlias = torch.Tensor | Mapping[str, torch.Tensor]
+
+_FRAMES_A_PASS = 32
 _ORIGIN = ("auto_map", "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
 class VideoEncoder(ABC):
     """
-    Embeds windows of frames and texts. A frame is preprocessed, and where it can be embedded, once for all windows.
+    Embeds windows of frames, clips and texts: all that evaluations ask of a model. A frame is preprocessed, and where
+    it can be embedded, once for all windows.
 
     Args:
-        model: As transformers makes them. Put in evaluation mode for the time of an evaluation, not written to.
-        processor: Its processor.
-    """
+        model: As transformers makes them, another `torch.nn.Module`, or None. Put in evaluation mode for the time of
+            an evaluation, not written to.
+        processor: Its processor, if it has one.
 
-    def __init__(self, model: Any, processor: Any):
+    Example:
+
+    ```python
+    class Mine(VideoEncoder):
+        num_frames = 8
+
+        def preprocess(self, frames):
+            return torch.nn.functional.interpolate(frames / 255, (224, 224))
+
+        def encode_frames(self, frames):
+            return F.normalize(self.model.encode_image(frames).cpu(), dim=1)
+
+        def embed_windows(self, frames, windows):
+            means = frames[windows].mean(dim=1)
+            return {"projected": means, "raw": means}
+
+        def embed_texts(self, texts):
+            return F.normalize(self.model.encode_text(texts).cpu(), dim=1)
+    ```"""
+
+    model: Any = None
+    processor: Any = None
+
+    def __init__(self, model: Any = None, processor: Any = None):
         self.model, self.processor = model, processor
 
     @property
     @abstractmethod
     def num_frames(self) -> int:
-        """Of a window, where the caller does not say."""
+        """Of a window or clip, where the caller does not say."""
 
     @abstractmethod
-    def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
-        """Returns what is kept of uint8 frames of shape `(num_frames, 3, height, width)`, one row a frame."""
+    def preprocess(self, frames: torch.Tensor) -> Preprocessed:
+        """
+        Returns what is kept of uint8 frames of shape `(num_frames, 3, height, width)`, a tensor or several by name,
+        one row a frame. Frames of any size give rows of one shape. Processes that read frames call it.
+        """
 
-    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+    def encode_frames(self, frames: Preprocessed) -> torch.Tensor:
         """Returns what windows are made of, one row a frame, from preprocessed frames."""
+        if not isinstance(frames, torch.Tensor):
+            raise TypeError(f"{type(self).__qualname__} preprocesses frames to several tensors; give it encode_frames")
         return frames
 
     @abstractmethod
@@ -48,7 +82,7 @@ class VideoEncoder(ABC):
         """
         Returns, on the CPU, `projected`: `torch.float32` of shape `(num_windows, projection_dim)`, whose product with
         text embeddings is the mean cosine similarity over the window; and `raw`: the mean of the backbone's pooled
-        features, of shape `(num_windows, hidden_size)`.
+        features, of shape `(num_windows, hidden_size)`, which linear probing alone asks for.
 
         Args:
             frames: From `encode_frames`.
@@ -62,30 +96,35 @@ class VideoEncoder(ABC):
         tokenized as they are.
         """
 
-    def embed_cleaned_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """
-        Returns the like of texts that are first cleaned as the captions were that the model was trained on.
+    @property
+    def cleans_captions(self) -> bool:
+        """Whether the captions that the model was trained on were cleaned, which its processor does, too."""
+        return False
 
-        Raises:
-            ValueError: it is not known to have been trained on cleaned captions.
-        """
-        raise ValueError(
-            f"prompts of {type(self.model).__name__} cannot be cleaned: its processor cleans no captions; leave "
-            "clean_prompts (--clean-prompts) out"
-        )
+    def embed_captions(self, texts: Sequence[str]) -> torch.Tensor:
+        """Returns the like of captions, cleaned as those were that the model was trained on, if they were."""
+        return self.embed_texts(texts)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        with evaluating(self.model), torch.no_grad():
-            yield
+        """Evaluation mode, without gradients, for the time of a `with`."""
+        was_training = [(module, module.training) for owner in _modules(self) for module in owner.modules()]
+        for module, _ in was_training:
+            module.training = False
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module, mode in was_training:
+                module.training = mode
 
     def describe(self) -> dict[str, str | None]:
         """Returns what a report says of the model, and on which stored results depend."""
-        return describe_model(self.model, self.processor) | {"encoder": type(self).__qualname__}
+        return describe_encoder(self)
 
     def frame_protocol(self) -> dict[str, str]:
         """Returns by name how the model is run and what is made of frames, on which stored results depend, too."""
-        return _arithmetic(self.model)
+        return _arithmetic(self)
 
     def text_protocol(self, texts: Sequence[str]) -> dict[str, str | int]:
         """Returns the like of texts."""
@@ -114,9 +153,11 @@ class ClipEncoder(VideoEncoder):
         # Not by the processor, which cleans captions: the released evaluation tokenizes prompts as they are.
         return self._embed(self.processor.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt"))
 
-    def embed_cleaned_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        if not self.processor.text_preprocess:
-            return super().embed_cleaned_texts(texts)
+    @property
+    def cleans_captions(self) -> bool:
+        return bool(self.processor.text_preprocess)
+
+    def embed_captions(self, texts: Sequence[str]) -> torch.Tensor:
         return self._embed(self.processor(text=list(texts), return_tensors="pt"))
 
     def _embed(self, inputs: Any) -> torch.Tensor:
@@ -132,18 +173,27 @@ class ClipEncoder(VideoEncoder):
 
 class FrameEncoder(VideoEncoder):
     """
-    A model that embeds images: `get_image_features(pixel_values)`, as CLIP and SigLIP in transformers. A window is the
-    mean of its frames' normalised embeddings.
+    A model that embeds images: `get_image_features(pixel_values)`, as CLIP, SigLIP and SigLIP 2 (of one resolution or
+    of native aspect ratio) in transformers. A window or clip is the mean of its frames' normalised embeddings.
     """
 
     num_frames = 16
 
-    def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
-        return self.processor.image_processor(images=list(frames), return_tensors="pt")["pixel_values"]
+    def preprocess(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        # SigLIP 2 of native aspect ratio has patches, which of them are filled, and how many high and wide.
+        return dict(self.processor.image_processor(images=list(frames), return_tensors="pt"))
 
-    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+    def encode_frames(self, frames: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        number = len(next(iter(frames.values())))
+        starts = range(0, number, _FRAMES_A_PASS)  # a clip has many
+        passes = [{name: rows[start : start + _FRAMES_A_PASS] for name, rows in frames.items()} for start in starts]
+        return torch.cat([self._encode(part) for part in passes])
+
+    def _encode(self, frames: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        dtype, device = self.model.dtype, self.model.device
+        inputs = {k: rows.to(device, dtype if rows.is_floating_point() else None) for k, rows in frames.items()}
         with _pooled(self.model.vision_model) as pooled:
-            features = self.model.get_image_features(pixel_values=frames.to(self.model.device, self.model.dtype))
+            features = self.model.get_image_features(**inputs)
         projected = F.normalize(finite(features.pooler_output.float().cpu(), "frames"), dim=-1)
         self._projection_dim = projected.shape[1]
         return torch.cat([projected, pooled[0].float().cpu()], dim=1)  # (N, projection_dim + hidden_size)
@@ -200,18 +250,49 @@ def encoder_of(model: Any, processor: Any) -> VideoEncoder:
     )
 
 
-def describe_model(model: Any, processor: Any) -> dict[str, str | None]:
-    """Returns name, revision on the Hub if it is from there, and digests of weights, config and processor settings."""
+def describe_encoder(encoder: VideoEncoder) -> dict[str, str | None]:
+    """
+    Returns name, revision on the Hub if it is from there, digests of weights, config and processor settings, and the
+    encoder's class, with a digest of its code where it is not one of this package.
+    """
+    model, own = encoder.model, type(encoder).__module__.split(".")[0] != __name__.split(".")[0]
     config = getattr(model, "config", None)
-    name = str(getattr(config, "_name_or_path", "") or type(model).__name__)
-    return {
+    name = str(getattr(config, "_name_or_path", "") or type(encoder if model is None else model).__name__)
+    about = {
         "name": Path(name).name if Path(name).is_dir() else name,  # no paths of this machine
         "revision": getattr(config, "_commit_hash", None),
-        "weights_sha256": weights_digest(sorted(model.state_dict().items())),
+        "weights_sha256": weights_digest(_weights(encoder)),
         "config_sha256": _digest_settings(config),
-        "processor_sha256": _digest_settings(processor),
-        "tokenizer_sha256": _digest_tokenizer(getattr(processor, "tokenizer", None)),
+        "processor_sha256": _digest_settings(encoder.processor),
+        "tokenizer_sha256": _digest_tokenizer(getattr(encoder.processor, "tokenizer", None)),
+        "encoder": type(encoder).__qualname__,
     }
+    return about | ({"encoder_sha256": _digest_code(type(encoder))} if own else {})
+
+
+def _modules(encoder: VideoEncoder) -> list[torch.nn.Module]:
+    """What an encoder computes with, whatever its attributes are named."""
+    return [value for value in vars(encoder).values() if isinstance(value, torch.nn.Module)]
+
+
+def _weights(encoder: VideoEncoder) -> Iterator[tuple[str, torch.Tensor]]:
+    """By name: those of the model, and of an own encoder all that it has as attributes."""
+    if isinstance(encoder.model, torch.nn.Module):
+        yield from sorted(encoder.model.state_dict().items())
+    for name, value in sorted(vars(encoder).items()):
+        if name == "model" or name.startswith("_"):
+            continue
+        if isinstance(value, torch.nn.Module):
+            yield from ((f"{name}.{key}", tensor) for key, tensor in sorted(value.state_dict().items()))
+        elif isinstance(value, (torch.Tensor, np.ndarray)):
+            yield name, torch.as_tensor(value)
+
+
+def _digest_code(kind: type) -> str | None:
+    try:
+        return _digest(inspect.getsource(kind))
+    except (OSError, TypeError):  # typed in at a prompt
+        return None
 
 
 def _digest_settings(part: Any) -> str | None:
@@ -242,13 +323,14 @@ def _without_origin(settings: dict) -> dict:
     }
 
 
-def _arithmetic(model: Any) -> dict[str, str]:
-    """By what numbers, and on what, a model computes."""
-    device = next((parameter.device.type for parameter in model.parameters()), "cpu")
-    dtype = str(getattr(model, "dtype", "")).removeprefix("torch.")
+def _arithmetic(encoder: VideoEncoder) -> dict[str, str]:
+    """By what numbers, and on what, an encoder computes."""
+    modules = [module for owner in _modules(encoder) for module in owner.modules()]
+    device = next((parameter.device.type for owner in _modules(encoder) for parameter in owner.parameters()), "cpu")
+    dtype = str(getattr(encoder.model, "dtype", "")).removeprefix("torch.")
     if torch.is_autocast_enabled(device):
         dtype += f", autocast to {str(torch.get_autocast_dtype(device)).removeprefix('torch.')}"
-    configs = [module.config for module in model.modules() if hasattr(module, "config")]
+    configs = [module.config for module in modules if hasattr(module, "config")]
     ways = sorted({str(config._attn_implementation) for config in configs if hasattr(config, "_attn_implementation")})
     found = {"device": device, "dtype": dtype, "float32_products": torch.get_float32_matmul_precision()}
     if device == "cuda":
@@ -259,7 +341,8 @@ def _arithmetic(model: Any) -> dict[str, str]:
 def _settings(processor: Any) -> str:
     """Its class, which says by what library it resizes, and all it is set to."""
     # A saved one has a type, too, which is that of another library where this one stands in for it.
-    settings = {name: value for name, value in processor.to_dict().items() if not name.endswith("_type")}
+    settings = _without_origin(processor.to_dict())
+    settings = {name: value for name, value in settings.items() if not name.endswith("_type")}
     said = [f"{name} {value}" for name, value in sorted(settings.items()) if value is not None]
     return f"{type(processor).__name__}: {', '.join(said)}"
 
@@ -279,3 +362,13 @@ def _pooled(backbone: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
         yield seen
     finally:
         hook.remove()
+
+
+def finite(embeds: torch.Tensor, what: str) -> torch.Tensor:
+    """Returns `embeds`, of shape `(num_rows, dim)`. Raises ValueError where one of these is not finite."""
+    bad = (~embeds.isfinite()).any(dim=1).sum().item()
+    if bad:
+        raise ValueError(
+            f"the embeddings of {bad} of {len(embeds)} {what} are not finite; the model cannot be evaluated"
+        )
+    return embeds

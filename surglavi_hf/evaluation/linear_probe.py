@@ -13,13 +13,12 @@ from tqdm.auto import tqdm
 
 from .benchmarks import Benchmark
 from .classifiers import SETTINGS, Classifier, fit_and_predict
-from .embed_benchmark import embed_benchmark, store_key
 from .encoders import VideoEncoder, encoder_of
 from .metrics import single_label_metrics
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
-from .video_store import VideoResult, VideoStore
-from .windows import Windows
+from .video_store import VideoResult, VideoStore, store_key
+from .window_embeddings import Windows, embed_benchmark
 
 DRAWS = (
     "by NumPy's default_rng of the seeds 0, 1, …; whole procedures, their number rounded, at least one, larger parts "
@@ -71,6 +70,7 @@ def linear_probe(
     windows: Windows | None = None,
     cache_dir: str | os.PathLike | None = None,
     batch_size: int = 32,
+    num_workers: int = 0,
 ) -> EvalReport:
     """
     Fits linear classifiers to frozen features of a part of the training procedures, and evaluates them on all test
@@ -85,6 +85,7 @@ def linear_probe(
         windows: As [`zero_shot`].
         cache_dir: Folder for the features, computed once: below it one for each model, data and window.
         batch_size: Windows a forward pass; changes features by rounding alone.
+        num_workers: Processes that read frames.
 
     Returns:
         The [`EvalReport`], with metrics such as `macro_f1_all_frames_at_10_percent_mean` and `…_std`.
@@ -104,7 +105,7 @@ def linear_probe(
         if cache_dir is not None:
             key = store_key(benchmark.fingerprint, description, benchmark.protocol["frame_reading"], seen)
             store = VideoStore(Path(cache_dir) / f"{benchmark.name}-{key}", key)
-        features[name] = _features(encoder, benchmark, windows, store, batch_size)
+        features[name] = _features(encoder, benchmark, windows, store, batch_size, num_workers)
     started = time.perf_counter()
     metrics: dict[str, float | None] = {}
     fits: list[bool] = []
@@ -170,10 +171,15 @@ def _check(train: Benchmark, test: Benchmark) -> None:
 
 
 def _features(
-    encoder: VideoEncoder, benchmark: Benchmark, windows: Windows, store: VideoStore | None, batch_size: int
+    encoder: VideoEncoder,
+    benchmark: Benchmark,
+    windows: Windows,
+    store: VideoStore | None,
+    batch_size: int,
+    num_workers: int,
 ) -> dict[str, VideoResult]:
     with encoder.evaluating():
-        return embed_benchmark(encoder, benchmark, windows, dict, store, batch_size)
+        return embed_benchmark(encoder, benchmark, windows, dict, store, batch_size, num_workers)
 
 
 def _draws(train: Benchmark, probe: Probe) -> Iterator[tuple[str, Mapping[str, np.ndarray]]]:
@@ -221,4 +227,7 @@ def _evaluate(
 
 def _choose(result: VideoResult, probe: Probe) -> np.ndarray:
     names = ("raw", "projected") if probe.features == "both" else (probe.features,)
+    if missing := [name for name in names if name not in result.arrays]:
+        found = ", ".join(result.arrays)
+        raise ValueError(f"the encoder gives no {missing[0]} features; choose features={found!r} (--features {found})")
     return np.concatenate([result.arrays[name] for name in names], axis=1)

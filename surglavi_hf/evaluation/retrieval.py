@@ -2,18 +2,18 @@
 """Retrieval between the captions and the clips of SurgLaVi, both ways."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 
-from .embed import check_any, embed_clips, embed_texts, list_unreadable
-from .embed_benchmark import store_key
-from .embed_readable import distinct_rows
-from .encoders import describe_model
+from .clip_embeddings import EmbeddingOptions, KnownEmbeddings, clips_of, distinct_rows, embed_texts, intervals_of
+from .encoders import encoder_of
 from .overlap import trained_overlap
 from .ranks import match_ranks, retrieval_metrics
 from .report import EvalReport, library_versions
+from .video_store import store_key
 
 
 def retrieval(
@@ -21,9 +21,10 @@ def retrieval(
     processor: Any,
     dataset: Dataset,
     benchmark: str = "surglavi",
-    clip_embeds: torch.Tensor | None = None,
+    clip_embeds: KnownEmbeddings | None = None,
     chunk_size: int | None = None,
-    strict: bool = False,
+    options: EmbeddingOptions | None = None,
+    parts: Path | None = None,
 ) -> EvalReport:
     """
     Ranks all clips for each distinct caption, and all distinct captions for each clip. Rows of one video and interval
@@ -31,36 +32,36 @@ def retrieval(
     first match, one for each distinct caption in order of first appearance. Clips that cannot be read are left out
     with their captions; the report counts and lists them.
 
+    Under `accelerate launch` or torchrun the processes share the videos, and each returns the whole report.
+
     Args:
-        model: Has `get_video_features` and `get_text_features`, as [`SurgCLIPModel`].
-        processor: A SurgCLIPProcessor.
-        dataset: Rows with `video_name`, `start_time`, `end_time`, `clip` and `caption` columns.
+        model, processor: As [`zero_shot`].
+        dataset: Rows with `clip` and `caption` columns.
         benchmark: Name for the report.
-        clip_embeds: Embeddings of the rows, of shape `(len(dataset), projection_dim)`, where they are known already.
+        clip_embeds: Embeddings of the rows, of shape `(len(dataset), projection_dim)`, or [`Embeddings`] of a file or
+            of the Hub, by the rows' `caption_id`, where they are known already: no video is read. Clips that these
+            lack are left out and counted.
         chunk_size: Queries ranked at a time; by default as many as keep memory below 1 GB.
-        strict: Raise at the first clip that cannot be read.
+        options: How clips are embedded; by default as [`EmbeddingOptions`] says.
+        parts: Folder for the embeddings, a file a video, so that a run that was stopped goes on.
 
     Raises:
-        ValueError: `dataset` is empty, or none of its clips can be read.
+        ValueError: `dataset` is empty, none of its clips can be read or has an embedding, or embeddings are of another
+            model.
         VideoDecodeError: a clip cannot be read, with `strict`.
     """
     started = time.perf_counter()
-    first, unreadable = distinct_rows(dataset), []
-    if clip_embeds is None:
-        found = check_any(embed_clips(model, processor, dataset.select(first), strict=strict))
-        unreadable = list_unreadable(dataset.select(first), found.unreadable)
-        first, clips = [first[row] for row in found.rows], found.embeds  # (N, D)
-    else:
-        clips = clip_embeds[first]
-    interval_columns = dataset.select_columns(["video_name", "start_time", "end_time"])[:]
-    intervals = list(zip(*interval_columns.values(), strict=True))
-    clip_of = {intervals[row]: index for index, row in enumerate(first)}
+    encoder = encoder_of(model, processor)
+    found = clips_of(encoder, dataset, distinct_rows(dataset), clip_embeds, options, parts)
+    clips = found.embeds  # (N, D)
+    intervals = intervals_of(dataset)
+    clip_of = {intervals[row]: index for index, row in enumerate(found.rows)}
     rows = [row for row, interval in enumerate(intervals) if interval in clip_of]
     captions, intervals = list(dataset.select(rows)["caption"]), [intervals[row] for row in rows]
     text_of = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
     pairs = {(text_of[caption], clip_of[interval]) for caption, interval in zip(captions, intervals, strict=True)}
     matches = torch.tensor(sorted(pairs))
-    text_embeds = embed_texts(model, processor, list(text_of))  # (Q, D)
+    text_embeds = embed_texts(encoder, None, list(text_of))  # (Q, D)
     ranks = match_ranks(text_embeds, clips, matches, chunk_size)
     metrics = retrieval_metrics(ranks, matches, len(clip_of), "text_to_video")
     backwards = matches.flip(1)
@@ -71,19 +72,19 @@ def retrieval(
         metrics=metrics,
         protocol={
             "num_clips": len(clip_of),
-            "num_unreadable_clips": len(unreadable),
+            **found.protocol,
             "num_captions": len(text_of),
             "num_matches": len(matches),
-            "num_frames": processor.video_processor.num_frames,
+            "num_frames": encoder.num_frames,
             "frame_sampling": "middle",
             "match": "equal caption, or another caption of the clip",
             "ties": "a non-match of equal score comes first",
-            "trained_on_videos": trained_overlap(model, dataset),
+            "trained_on_videos": trained_overlap(encoder.model, dataset),
         },
         predictions=ranks.tolist(),
-        model=describe_model(model, processor) if hasattr(model, "state_dict") else {},
+        model=encoder.describe(),
         data_fingerprint=store_key(captions, intervals),
         versions=library_versions(),
         seconds=time.perf_counter() - started,
-        unreadable=unreadable,
+        unreadable=found.listed,
     )

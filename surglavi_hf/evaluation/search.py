@@ -10,11 +10,11 @@ from typing import Any
 
 from datasets import Dataset, load_from_disk
 
-from ..data import Clip, find_youtube_id
+from ..data import Clip, Embeddings, find_youtube_id
 from ..files import digest, digest_of, write_text
-from .embed import embed_texts, list_unreadable
-from .embed_readable import claimed, distinct_rows, embed_readable
+from .clip_embeddings import EmbeddingOptions, claimed, clips_of, distinct_rows, embed_texts
 from .encoders import encoder_of
+from .launched import Processes
 from .overlap import trained_overlap
 
 COLUMNS = ("caption_id", "youtube_id", "video_name", "start_time", "end_time", "caption", "title", "clip")
@@ -31,7 +31,7 @@ class FoundClip:
         start_time, end_time: In seconds.
         caption: Of the database.
         url: Where the video can be watched from `start_time` on; None where its id is none of YouTube's.
-        clip: To see its frames.
+        clip: To see its frames; None where the index was built of embeddings alone.
     """
 
     score: float
@@ -41,7 +41,7 @@ class FoundClip:
     end_time: float
     caption: str
     url: str | None
-    clip: Clip
+    clip: Clip | None
 
 
 def build_search_index(
@@ -49,50 +49,54 @@ def build_search_index(
     processor: Any,
     dataset: Dataset,
     folder: str | os.PathLike,
-    batch_size: int = 32,
+    options: EmbeddingOptions | None = None,
     selection: str = "",
-    strict: bool = False,
+    clip_embeds: Embeddings | None = None,
 ) -> int:
     """
     Embeds the clips of a SurgLaVi dataset into an index; returns how many are in it. Rows of one video and interval
     are one clip. Clips that cannot be read are left out and listed under `unreadable` in `index.json`. What was
-    embedded before it was stopped is not embedded again.
+    embedded before it was stopped is not embedded again. Processes that were launched together build it together.
 
     Args:
-        model: Has `get_video_features` and `get_text_features`, as [`SurgCLIPModel`].
-        processor: A SurgCLIPProcessor.
+        model, processor: As [`zero_shot`].
         dataset: Rows of SurgLaVi.
         folder: New, or of an index that was not finished.
-        batch_size: Clips a forward pass.
+        options: How clips are embedded; by default as [`EmbeddingOptions`] says.
         selection: Which clips these are, for `read_index`.
-        strict: Raise at the first clip that cannot be read.
+        clip_embeds: Of a file or of the Hub, where they are known already: no video is read.
 
     Raises:
         FileExistsError: the folder has an index, or other files, or another process builds it.
-        ValueError: there are no clips, none can be read, or a part is damaged.
+        ValueError: there are no clips, none can be read or has an embedding, a part is damaged, or embeddings are of
+            another model.
         VideoDecodeError: a clip cannot be read, with `strict`.
     """
     import faiss
 
-    folder = Path(folder)
+    folder, encoder, processes = Path(folder), encoder_of(model, processor), Processes()
     dataset = dataset.select_columns([name for name in COLUMNS if name in dataset.column_names])
-    dataset = dataset.select(distinct_rows(dataset))
-    _check_free(folder)
+    first = distinct_rows(dataset)
+    processes.first(lambda: _check_free(folder))
     with claimed(folder / _PARTS) as parts:
-        _check_free(folder)  # another process may have finished it since
-        found = embed_readable(model, processor, dataset, parts, batch_size, strict)
-        indexed = dataset.select(found.rows).add_column("embedding", list(found.embeds.numpy()))
-        indexed.save_to_disk(folder / "clips")
-        indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
-        indexed.save_faiss_index("embedding", folder / "clips.faiss")
-        about: dict[str, Any] = {"num_clips": len(found.rows), "selection": selection}
-        about["trained_on_videos"] = trained_overlap(model, dataset)
-        about |= encoder_of(model, processor).describe()
-        about["files"] = {name: digest(folder / name) for name in _files(folder)}
-        about["unreadable"] = list_unreadable(dataset, found.unreadable)
-        about["digest"] = _digest(about)
-        # Last: a folder without it is not finished.
-        write_text(folder / "index.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        processes.first(lambda: _check_free(folder))  # another process may have finished it since
+        found = clips_of(encoder, dataset, first, clip_embeds, options, parts)
+        about: dict[str, Any] = {"num_clips": len(found.rows), "selection": selection, **found.protocol}
+        about["trained_on_videos"] = trained_overlap(encoder.model, dataset)
+        about |= encoder.describe()
+        about["unreadable"] = found.listed
+
+        def write() -> None:
+            indexed = dataset.select(found.rows).add_column("embedding", list(found.embeds.numpy()))
+            indexed.save_to_disk(folder / "clips")
+            indexed.add_faiss_index("embedding", metric_type=faiss.METRIC_INNER_PRODUCT)
+            indexed.save_faiss_index("embedding", folder / "clips.faiss")
+            about["files"] = {name: digest(folder / name) for name in _files(folder)}
+            about["digest"] = _digest(about)
+            # Last: a folder without it is not finished.
+            write_text(folder / "index.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+
+        processes.first(write)
     return len(found.rows)
 
 
@@ -116,7 +120,7 @@ def search(model: Any, processor: Any, folder: str | os.PathLike, text: str, top
     Returns the clips of an index that are most like a text, best first.
 
     Args:
-        model, processor: Those the index was made with.
+        model, processor: As [`zero_shot`]; those the index was made with.
         folder: As [`build_search_index`] wrote it.
         text: What is looked for.
         top: At most so many.
@@ -129,12 +133,13 @@ def search(model: Any, processor: Any, folder: str | os.PathLike, text: str, top
     if not text.strip() or top < 1:
         raise ValueError(f"text={text!r}, top={top}, expected words and a whole number >= 1")
     made_with = check_index(folder)
-    weights = encoder_of(model, processor).describe()["weights_sha256"]
-    if made_with["weights_sha256"] != weights:
+    encoder = encoder_of(model, processor)
+    about = encoder.describe()
+    if any(made_with.get(name) != about.get(name) for name in ("weights_sha256", "encoder_sha256")):
         raise ValueError(f"{folder} was made with other weights ({made_with['name']}); name another folder")
     clips = load_from_disk(folder / "clips")
     clips.load_faiss_index("embedding", folder / "clips.faiss")
-    query = embed_texts(model, processor, [text])[0].numpy()
+    query = embed_texts(encoder, None, [text])[0].numpy()
     scores, rows = clips.search("embedding", query, k=min(top, len(clips)))
     return [_found(clips[int(row)], float(score)) for score, row in zip(scores, rows, strict=True)]
 
@@ -147,7 +152,7 @@ def has_index(folder: str | os.PathLike) -> bool:
 def read_index(folder: str | os.PathLike) -> dict[str, Any]:
     """
     Returns what is known of a finished index: `num_clips`, `selection`, `trained_on_videos` (as [`trained_overlap`]),
-    `unreadable`, its model, and digests of its `files`.
+    `clip_embeddings` where they were known already, `unreadable`, its model, and digests of its `files`.
 
     Raises:
         FileNotFoundError: there is no finished index in the folder.
@@ -193,5 +198,5 @@ def _found(row: dict, score: float) -> FoundClip:
         end_time=row["end_time"],
         caption=row["caption"],
         url=f"https://youtu.be/{youtube_id}?t={int(row['start_time'])}" if known else None,
-        clip=row["clip"],
+        clip=row.get("clip"),
     )

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was computed of a video, on disk, so that an evaluation that was killed goes on where it was."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +25,11 @@ class VideoResult:
 
     arrays: Mapping[str, np.ndarray]
     seconds: float
+
+
+def store_key(*parts: Any) -> str:
+    """Returns a digest of what results depend on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class VideoStore:

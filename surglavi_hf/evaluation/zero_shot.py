@@ -11,13 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from .benchmarks import Benchmark
-from .embed_benchmark import check_can_be_seen, embed_benchmark, store_key
 from .encoders import VideoEncoder, encoder_of
 from .metrics import AbsentClasses, multi_label_metrics, single_label_metrics, triplet_metrics
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
-from .video_store import VideoStore
-from .windows import Windows
+from .video_store import VideoStore, store_key
+from .window_embeddings import Windows, check_can_be_seen, embed_benchmark
 
 
 def zero_shot(
@@ -117,9 +116,15 @@ def embed_classes(
     encoder: VideoEncoder, prompts: tuple[tuple[str, ...], ...], clean_prompts: bool = False
 ) -> torch.Tensor:
     """Returns a unit vector for each class, of shape `(num_classes, projection_dim)`; each text is embedded once."""
+    if clean_prompts and not encoder.cleans_captions:
+        name = type(encoder.model or encoder).__name__
+        raise ValueError(
+            f"prompts of {name} cannot be cleaned: its processor cleans no captions; leave clean_prompts "
+            "(--clean-prompts) out"
+        )
     texts = _texts(prompts)
-    embed = encoder.embed_cleaned_texts if clean_prompts else encoder.embed_texts
-    embeds = torch.cat([embed(texts[start : start + 64]) for start in range(0, len(texts), 64)])
+    embed = encoder.embed_captions if clean_prompts else encoder.embed_texts
+    embeds = torch.cat([embed(texts[start : start + 64]).float().cpu() for start in range(0, len(texts), 64)])
     place = {text: index for index, text in enumerate(texts)}
     classes = [embeds[[place[text] for text in of_class]] for of_class in prompts]  # each (num_prompts, D)
     return torch.stack([texts[0] if len(texts) == 1 else F.normalize(texts.mean(dim=0), dim=0) for texts in classes])

@@ -2,7 +2,6 @@
 """What is handed to Accelerate, and the SurgCLIP model that comes out."""
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -56,33 +55,6 @@ class ContrastiveModel(nn.Module):
         text = None if input_ids is None else self.model.get_text_features(input_ids, attention_mask).pooler_output
         # Copies: FSDP takes a parameter away once `forward` has ended.
         return Embeddings(video, text, self.model.temp * 1, None if self.bias is None else self.bias * 1)
-
-
-class EncodersOf:
-    """
-    A prepared [`ContrastiveModel`] as the evaluation room takes models. Every process must call it alike, since FSDP
-    gathers weights at each call.
-    """
-
-    def __init__(self, prepared: nn.Module, device: torch.device):
-        self.prepared, self.device = prepared, device
-
-    @property
-    def training(self) -> bool:
-        return self.prepared.training
-
-    def train(self, mode: bool = True) -> None:
-        self.prepared.train(mode)
-
-    def eval(self) -> None:
-        self.prepared.eval()
-
-    def get_video_features(self, pixel_values: torch.Tensor) -> SimpleNamespace:
-        return SimpleNamespace(pooler_output=self.prepared(pixel_values=pixel_values).video_embeds)
-
-    def get_text_features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
-        outputs = self.prepared(input_ids=input_ids, attention_mask=attention_mask)
-        return SimpleNamespace(pooler_output=outputs.text_embeds)
 
 
 def to_surgclip(

@@ -2,18 +2,43 @@
 """Zero-shot classification and retrieval on the validation split, between two steps."""
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import nn
 
 from ..data import Level
 from ..evaluation import embed_clips, retrieval, zero_shot_clips
-from .contrastive_model import EncodersOf
+from ..evaluation.clip_embeddings import check_any
+from ..evaluation.encoders import ClipEncoder
 
 logger = logging.getLogger(__name__)
+
+
+class PreparedEncoder(ClipEncoder):
+    """
+    A prepared [`ContrastiveModel`] as evaluations take models. Every process must call it alike, since FSDP gathers
+    weights at each call.
+    """
+
+    def __init__(self, prepared: nn.Module, processor: Any, device: torch.device):
+        super().__init__(prepared, processor)
+        self.device = device
+
+    def embed_windows(self, frames: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
+        # What is not finite is found once every process is through.
+        return {"projected": self.model(pixel_values=frames[windows].to(self.device)).video_embeds.float().cpu()}
+
+    def embed_captions(self, texts: Sequence[str]) -> torch.Tensor:
+        inputs = self.processor(text=list(texts), return_tensors="pt").to(self.device)
+        outputs = self.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        return outputs.text_embeds.float().cpu()
+
+    def describe(self) -> dict[str, str | None]:
+        return {}  # of weights that change with the next step
 
 
 def validate(accelerator: Accelerator, model: nn.Module, processor, dataset: Dataset) -> dict[str, float]:
@@ -30,16 +55,16 @@ def validate(accelerator: Accelerator, model: nn.Module, processor, dataset: Dat
         processor: A SurgCLIPProcessor.
         dataset: Rows of the validation split.
     """
-    encoders = EncodersOf(model, accelerator.device)
+    encoder = PreparedEncoder(model, processor, accelerator.device)
     devices = [] if accelerator.device.type == "cpu" else [accelerator.device]
     with torch.random.fork_rng(devices=devices, device_type=accelerator.device.type if devices else "cuda"):
         try:
-            clip_embeds, readable = _embed_together(accelerator, encoders, processor, dataset)
+            found = check_any(embed_clips(encoder, None, dataset, in_step=True))
         except ValueError as error:
             logger.error("there are no validation figures: %s", error)
             return {}
-        metrics = {"validation/unreadable": len(dataset) - len(readable)} if len(readable) < len(dataset) else {}
-        dataset = dataset.select(readable)
+        metrics = {"validation/unreadable": len(found.unreadable)} if found.unreadable else {}
+        dataset, clip_embeds = dataset.select(found.rows), found.embeds
         levels = dataset["level"]
         for level in Level:
             rows = [row for row, value in enumerate(levels) if value == level - 1]
@@ -49,36 +74,7 @@ def validate(accelerator: Accelerator, model: nn.Module, processor, dataset: Dat
             captions = list(part["caption"])
             prompts = list(dict.fromkeys(captions))
             labels = [prompts.index(caption) for caption in captions]
-            report = zero_shot_clips(encoders, processor, part, prompts, labels, name, clip_embeds[rows])
+            report = zero_shot_clips(encoder, None, part, prompts, labels, name, clip_embeds[rows])
             metrics |= {f"validation/{name}_{key}": report.metrics[key] for key in ("accuracy", "chance")}
-        report = retrieval(encoders, processor, dataset, "validation", clip_embeds)
+        report = retrieval(encoder, None, dataset, "validation", clip_embeds)
     return metrics | {f"validation/{name}": value for name, value in report.metrics.items()}
-
-
-def _embed_together(
-    accelerator: Accelerator, encoders: EncodersOf, processor, dataset: Dataset
-) -> tuple[torch.Tensor, list[int]]:
-    """
-    Returns embeddings of the clips that can be read, and their rows. Processes take equal numbers, the last clip
-    several times if need be.
-
-    Raises:
-        ValueError: on all processes, if no clip can be read or an embedding of any process is not finite.
-    """
-    count, index = accelerator.num_processes, accelerator.process_index
-    size = -(-len(dataset) // count)
-    rows = [min(row, len(dataset) - 1) for row in range(index * size, (index + 1) * size)]
-    try:
-        found, error = embed_clips(encoders, processor, dataset.select(rows)), None
-        embeds, read = found.embeds, [rows[place] for place in found.rows]
-    except ValueError as caught:
-        embeds, read, error = torch.empty(0), [], str(caught)
-    parts = gather_object([(embeds, read, error)])
-    if errors := [error for *_, error in parts if error]:
-        raise ValueError(errors[0])
-    every = [row for _, read, _ in parts for row in read]
-    if not every:
-        raise ValueError(f"none of {len(dataset)} validation clips can be read")
-    first = {row: place for place, row in reversed(list(enumerate(every)))}
-    readable = sorted(first)
-    return torch.cat([embeds for embeds, *_ in parts])[[first[row] for row in readable]], readable

@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import shutil
-from argparse import Namespace
 
 import pytest
 from datasets import load_dataset
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel
 
 from surglavi_hf import EvalReport, TrainingConfig, train
 from surglavi_hf.cli import main
-from surglavi_hf.cli.models import load_model
 from surglavi_hf.demo.run import PROMPTS
 from surglavi_hf.evaluation import benchmark_names
 from surglavi_hf.training.start import new_tiny_model
 
 from ..evaluation.conftest import write_pictures
 from ..evaluation.native_files import some_labels, write_frames, write_native
-from ..surgclip.conftest import make_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -120,17 +116,6 @@ def test_figures_on_clips_that_were_trained_on_say_so(corpus, tmp_path, capsys):
             assert (f"the model was trained on {shared} of these videos" in words) == bool(shared)
             assert ("give --split validation --validation-fraction 0.2, or less" in words) == (held_out == 0.2)
             assert ("it held out none" in words) == (not held_out)
-
-
-def test_any_model_of_the_hub_knows_its_commit(tmp_path, hub_server):
-    """Reports name it; transformers itself forgets it."""
-    BertModel(BertConfig(hidden_size=12, num_hidden_layers=1, vocab_size=120)).save_pretrained(tmp_path)
-    make_tokenizer().save_pretrained(tmp_path)
-    repository = hub_server.add("me/any-model", {path.name: path.read_bytes() for path in tmp_path.iterdir()})
-    repository.commit("Say more", {"README.md": b"more"})
-    for revision, commit in ((None, repository.commits[1]), (repository.commits[0]["id"], repository.commits[0])):
-        model, _ = load_model(Namespace(model="me/any-model", revision=revision))
-        assert model.config._commit_hash == commit["id"]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset, Features, Value
-from transformers import BatchFeature
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPProcessor,
+    PreTrainedTokenizerFast,
+    Siglip2Config,
+    Siglip2ImageProcessorPil,
+    Siglip2Model,
+    Siglip2Processor,
+    SiglipConfig,
+    SiglipImageProcessorPil,
+    SiglipModel,
+    SiglipProcessor,
+)
 
 from surglavi_hf import VideoClip
 from surglavi_hf.demo.run import PROMPTS
+from surglavi_hf.evaluation import VideoEncoder
+from surglavi_hf.evaluation.encoders import ClipEncoder
 from surglavi_hf.training.start import new_tiny_model
 
 from .native_files import SECONDS, VIDEOS
@@ -19,29 +34,25 @@ from .native_files import SECONDS, VIDEOS
 SPANS = [(1.0, 2.0), (0.0, 1.0), (1.2, 1.8), (2.0, 3.0)]  # s
 
 
-class Oracle(torch.nn.Module):
+class Oracle(VideoEncoder):
     """Embeds a clip that shows frame n, and the text "n", as the same unit vector: right by construction."""
 
-    device = torch.device("cpu")
+    num_frames = 3
 
-    def get_video_features(self, pixel_values):
-        number = (pixel_values.mean(dim=(1, 2, 3, 4)) / 8).round().long()  # what `write_video` writes
-        return SimpleNamespace(pooler_output=torch.eye(5)[number])
+    def __init__(self):
+        super().__init__(torch.nn.Dropout())  # which has a mode
+        self.shapes = []
 
-    def get_text_features(self, input_ids):
-        return SimpleNamespace(pooler_output=torch.eye(5)[input_ids[:, 0]])
+    def preprocess(self, frames):
+        return frames.float().mean(dim=(1, 2, 3))
 
+    def embed_windows(self, frames, windows):
+        self.shapes.append(tuple(windows.shape))
+        number = (frames[windows].mean(dim=1) / 8).round().long()  # what `write_video` writes
+        return {"projected": torch.eye(5)[number]}
 
-class Processor:
-    video_processor = SimpleNamespace(num_frames=3)
-
-    def __call__(self, videos=None, text=None, return_tensors="pt"):
-        inputs = {}
-        if videos is not None:
-            inputs["pixel_values"] = torch.stack(videos).float()
-        if text is not None:
-            inputs["input_ids"] = torch.tensor([[int(word)] for word in text])
-        return BatchFeature(inputs)
+    def embed_texts(self, texts):
+        return torch.eye(5)[[int(text) for text in texts]]
 
 
 @pytest.fixture
@@ -49,9 +60,30 @@ def oracle():
     return Oracle()
 
 
+class Stopping(ClipEncoder):
+    """A SurgCLIP that notes its forward passes, and is interrupted after so many."""
+
+    def __init__(self, model, processor, after=None):
+        super().__init__(model, processor)
+        self._passes, self._after = [], after
+
+    @property
+    def passes(self):
+        return self._passes
+
+    def describe(self):
+        return ClipEncoder(self.model, self.processor).describe()
+
+    def embed_windows(self, frames, windows):
+        if len(self._passes) == self._after:
+            raise KeyboardInterrupt
+        self._passes.append(len(windows))
+        return super().embed_windows(frames, windows)
+
+
 @pytest.fixture
-def processor():
-    return Processor()
+def stopping():
+    return Stopping
 
 
 @pytest.fixture
@@ -82,6 +114,36 @@ def tiny_model():
     torch.manual_seed(0)
     model, processor = new_tiny_model(PROMPTS["task"], num_frames=4)
     return model.eval(), processor
+
+
+def new_image_model(kind, surgclip_tokenizer):
+    """A CLIP, SigLIP or SigLIP 2 of native aspect ratio, of random weights, as transformers makes them."""
+    torch.manual_seed(0)
+    tokens = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "[SEP]", "bos_token": "[CLS]"}
+    backend = surgclip_tokenizer.backend_tokenizer
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=24, **tokens)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision = {**sizes, "image_size": 32, "patch_size": 16}
+    text = {**sizes, "vocab_size": len(tokenizer), "max_position_embeddings": 24}
+    text |= {"eos_token_id": 3, "pad_token_id": 0, "bos_token_id": 2}
+    size = {"height": 32, "width": 32}
+    if kind == "clip":
+        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
+        images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size)
+        return model.eval(), CLIPProcessor(images, tokenizer)
+    text["projection_size"] = 32
+    if kind == "siglip":
+        model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
+        return model.eval(), SiglipProcessor(SiglipImageProcessorPil(size=size), tokenizer)
+    vision = {**sizes, "patch_size": 16, "num_patches": 16}
+    model = Siglip2Model(Siglip2Config(text_config=text, vision_config=vision))
+    images = Siglip2ImageProcessorPil(patch_size=16, max_num_patches=12)
+    return model.eval(), Siglip2Processor(images, tokenizer)
+
+
+@pytest.fixture(scope="session", params=["clip", "siglip", "siglip2"])
+def image_model(request, tiny_model):
+    return new_image_model(request.param, tiny_model[1].tokenizer)
 
 
 @pytest.fixture(scope="session")

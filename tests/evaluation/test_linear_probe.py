@@ -164,3 +164,7 @@ def test_the_seam_for_other_models(benchmarks):
     encoder = MeanColour(torch.nn.Linear(1, 1), None)
     report = linear_probe(encoder, None, *benchmarks, Probe(percents=(100,), seeds=1))
     assert report.model["name"] == "Linear" and report.metrics["accuracy_all_frames_at_100_percent_mean"] > 0
+    encoder.embed_windows = lambda frames, windows: {"projected": frames[windows].mean(dim=1)}
+    with pytest.raises(ValueError, match="the encoder gives no raw features; choose features='projected'"):
+        linear_probe(encoder, None, *benchmarks, Probe(percents=(100,), seeds=1))
+    linear_probe(encoder, None, *benchmarks, Probe("projected", percents=(100,), seeds=1))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import copy
 import shutil
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,11 +8,10 @@ import torch
 from datasets import concatenate_datasets, load_dataset
 
 from surglavi_hf.data import VideoDecodeError
-from surglavi_hf.evaluation import build_search_index, embed_clips, embed_texts, search
-from surglavi_hf.evaluation.embed_readable import claimed
+from surglavi_hf.evaluation import EmbeddingOptions, build_search_index, embed_clips, embed_texts, search
+from surglavi_hf.evaluation.clip_embeddings import claimed
 from surglavi_hf.evaluation.search import _found, check_index, has_index, read_index
 
-embedding = import_module("surglavi_hf.evaluation.embed_readable")  # whose name is also its function's
 TEXT = "clip the cystic duct"
 
 
@@ -50,27 +48,21 @@ def test_the_link_of_an_id_however_it_is_written(table, written):
     assert _found(table[0] | {"youtube_id": "no id"}, 1.0).url is None
 
 
-def test_it_goes_on_where_it_was_stopped(table, tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "_PART", 5)
-    original, done = embed_clips, []
-
-    def embed(*arguments, **options):
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        done.append(arguments)
-        return original(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(embedding, "embed_clips", embed)
-        with pytest.raises(KeyboardInterrupt):
-            build_search_index(*tiny_model, table, tmp_path / "index")
+def test_it_goes_on_where_it_was_stopped(corpus, tiny_model, tmp_path, stopping):
+    table = load_dataset("surglavi", "task", data_dir=str(corpus), split="train")
+    encoder = stopping(*tiny_model, after=2)
+    with pytest.raises(KeyboardInterrupt):
+        build_search_index(encoder, None, table, tmp_path / "index")
     assert not has_index(tmp_path / "index")
     with pytest.raises(FileNotFoundError, match="no finished search index"):
         search(*tiny_model, tmp_path / "index", TEXT)
-    seen = []
-    monkeypatch.setattr(embedding, "embed_clips", lambda *a, **b: seen.append(len(a[2])) or original(*a, **b))
-    assert build_search_index(*tiny_model, table, tmp_path / "index") == 12 and seen == [2]
+    encoder = stopping(*tiny_model)
+    count = build_search_index(encoder, None, table, tmp_path / "index")
+    videos = dict.fromkeys(table["video_name"])
+    assert count == len(table) and len(encoder.passes) == len(videos) - 2
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["clips", "clips.faiss", "index.json"]
+    build_search_index(*tiny_model, table, tmp_path / "new")
+    assert search(*tiny_model, tmp_path / "index", TEXT) == search(*tiny_model, tmp_path / "new", TEXT)
 
 
 def test_clips_that_cannot_be_read_are_left_out(corpus, tiny_model, tmp_path):
@@ -86,7 +78,7 @@ def test_clips_that_cannot_be_read_are_left_out(corpus, tiny_model, tmp_path):
     assert [clip["caption_id"] for clip in listed] == lost and f"{names[0]}.mp4" in listed[0]["reason"]
     assert str(tmp_path) not in (tmp_path / "index" / "index.json").read_text()
     with pytest.raises(VideoDecodeError, match="a clip cannot be read"):
-        build_search_index(*tiny_model, table, tmp_path / "strict", strict=True)
+        build_search_index(*tiny_model, table, tmp_path / "strict", EmbeddingOptions(strict=True))
     with pytest.raises(ValueError, match=r"none of .* clips can be read"):
         build_search_index(*tiny_model, table.filter(lambda row: row["video_name"] == names[0]), tmp_path / "none")
     assert not (tmp_path / "none").exists() and not (tmp_path / "strict").exists()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import torch
 
-from surglavi_hf.training.contrastive_model import SIGLIP_BIAS, ContrastiveModel, EncodersOf, to_surgclip
+from surglavi_hf.training.contrastive_model import SIGLIP_BIAS, ContrastiveModel, to_surgclip
 from surglavi_hf.training.start import new_tiny_model
 
 CAPTIONS = ["The surgeon clips the cystic duct."]
@@ -19,9 +19,9 @@ def test_the_same_embeddings_and_the_way_back():
     torch.testing.assert_close(embeds.text_embeds, expected.text_embeds, rtol=0, atol=0)
     assert embeds.temperature.shape == (1,) and embeds.bias.item() == SIGLIP_BIAS
     assert prepared(pixel_values=inputs["pixel_values"]).text_embeds is None
-    encoders = EncodersOf(prepared, torch.device("cpu"))
-    text = encoders.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
-    torch.testing.assert_close(text, expected.text_embeds, rtol=0, atol=0)
+    text = prepared(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+    torch.testing.assert_close(text.text_embeds, expected.text_embeds, rtol=0, atol=0)
+    assert text.video_embeds is None
     before = torch.get_rng_state()
     back = to_surgclip(model.config, prepared.state_dict())
     assert torch.equal(torch.get_rng_state(), before), "saving took random numbers from the training"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from surglavi_hf.evaluation import Windows
 from surglavi_hf.evaluation.encoders import VideoEncoder
 from surglavi_hf.evaluation.frame_source import FrameSource
-from surglavi_hf.evaluation.windows import embed_windows
+from surglavi_hf.evaluation.window_embeddings import embed_windows
 
 
 @given(length=st.integers(1, 40), num_frames=st.integers(1, 20), stride=st.integers(1, 4))

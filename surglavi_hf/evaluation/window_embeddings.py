@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows that slide over the frames of a video, each of which is read and preprocessed once."""
+"""
+Every labelled frame of a benchmark through a model, seen in the window around it, by all processes; each video as soon
+as it is done on disk. A frame is read and preprocessed once for all windows that it is in.
+"""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
 
 from ..interrupts import interrupts_for_us_alone
+from ..options import option
 from ..surgclip import centered_window, online_window
-from .encoders import VideoEncoder
+from .benchmarks import Benchmark
+from .encoders import Preprocessed, VideoEncoder
 from .frame_source import FrameSource
+from .launched import Processes
+from .video_store import VideoResult, VideoStore
 
 _FRAMES_A_READ = 32
+# From the embeddings of a batch of windows to what is kept of them, each of shape (num_windows, dim).
+Keep = Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -32,9 +43,9 @@ class Windows:
         ValueError: `placement` is neither, or a number is not positive.
     """
 
-    placement: Literal["centered", "online"] = "centered"
-    num_frames: int | None = None
-    stride: int = 1
+    placement: Literal["centered", "online"] = option("centered", "Around or up to a frame.", flag="--window")
+    num_frames: int | None = option(None, "Of a window (default: the model's, or 16).")
+    stride: int = option(1, "From one frame of a window to the next, in listed frames.")
 
     def __post_init__(self):
         if self.placement not in ("centered", "online"):
@@ -72,6 +83,74 @@ class Windows:
         }
 
 
+def embed_benchmark(
+    encoder: VideoEncoder,
+    benchmark: Benchmark,
+    windows: Windows,
+    keep: Keep,
+    store: VideoStore | None = None,
+    batch_size: int = 32,
+    num_workers: int = 0,
+) -> dict[str, VideoResult]:
+    """
+    Returns what `keep` keeps of every labelled frame, by video. Each process embeds some of the videos, and returns
+    all of them; what the store has is not computed again.
+
+    Args:
+        encoder: Must be in evaluation mode.
+        benchmark: With frames.
+        windows: Which frames are shown.
+        keep: What is kept of the embeddings.
+        store: Where the results are written, a file a video.
+        batch_size: Windows a forward pass.
+        num_workers: Processes that read frames.
+
+    Raises:
+        ValueError: there are no videos, labels alone, or results of another evaluation in the store.
+        FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
+    """
+    check_can_be_seen(benchmark)
+    processes = Processes()
+    counts = {name: len(benchmark.positions(name)) for name in benchmark.videos}
+    mine, results = processes.share(counts), {}
+    total = sum(counts[name] for name in mine)
+    with tqdm(total=total, desc=benchmark.name, unit="frame", disable=processes.index > 0) as progress:
+        for name in mine:
+            results[name] = store.read(name, counts[name]) if store else None
+            if results[name] is not None:
+                progress.update(counts[name])
+                continue
+            started = time.perf_counter()
+            video, positions = benchmark.videos[name], benchmark.positions(name)
+            around = windows.around(positions, len(video.frames), encoder.num_frames)
+            parts = []
+            for embeds in embed_windows(encoder, video.frames, around, batch_size, num_workers):
+                parts.append(keep(embeds))
+                progress.update(len(next(iter(parts[-1].values()))))
+            arrays = {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]} if parts else {}
+            results[name] = VideoResult(arrays, time.perf_counter() - started)
+            if store:
+                store.write(name, _columns(benchmark, name, positions), results[name])
+    return processes.merge(results)
+
+
+def check_can_be_seen(benchmark: Benchmark) -> None:
+    """Raises ValueError where a benchmark has no video, or labels alone."""
+    if not benchmark.videos:
+        raise ValueError(f"{benchmark.name} has no videos; choose another split")
+    if any(video.frames is None for video in benchmark.videos.values()):
+        raise ValueError(f'{benchmark.name} was read with source="labels"; read it with its frames or videos')
+
+
+def _columns(benchmark: Benchmark, name: str, positions: list[int]) -> dict[str, list]:
+    video = benchmark.videos[name]
+    return {
+        "time": [video.times[position] for position in positions],
+        "frame": [video.numbers[position] for position in positions],
+        "label": benchmark.labels(name).tolist(),
+    }
+
+
 def embed_windows(
     encoder: VideoEncoder, frames: FrameSource, windows: np.ndarray, batch_size: int = 32, num_workers: int = 0
 ) -> Iterator[dict[str, torch.Tensor]]:
@@ -104,7 +183,8 @@ def embed_windows(
             parts.append(encoder.encode_frames(next(loader)))
             count += len(parts[-1])
         held, first = torch.cat(parts) if len(held) else torch.cat(parts[1:]), lowest
-        yield encoder.embed_windows(held, batch - first)
+        embeds = encoder.embed_windows(held, batch - first)
+        yield {name: values.float().cpu() for name, values in embeds.items()}
 
 
 class _Reader(Dataset):
@@ -116,9 +196,9 @@ class _Reader(Dataset):
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitems__(self, places: list[int]) -> torch.Tensor:
+    def __getitems__(self, places: list[int]) -> Preprocessed:
         return self.encoder.preprocess(self.frames.read(self.positions[places].tolist()))
 
 
-def _as_it_is(frames: torch.Tensor) -> torch.Tensor:
+def _as_it_is(frames: Preprocessed) -> Preprocessed:
     return frames

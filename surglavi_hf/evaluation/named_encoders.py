@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `--model` names: a folder, a Hub id, a function of the user's, or an encoder that a package registers."""
+
+import os
+import re
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from ..surgclip import load_processor, load_whole
+from .encoders import VideoEncoder, encoder_of
+from .launched import Processes
+
+GROUP = "surglavi_hf.encoders"  # of entry points: functions without arguments that return a VideoEncoder
+
+
+def load_encoder(model: str | os.PathLike, revision: str | None = None) -> VideoEncoder:
+    """
+    Returns a model as a [`VideoEncoder`], in evaluation mode. No code comes from folders or the Hub: what is imported
+    is a module that `model` names, or a package that is installed and registers that name.
+
+    Args:
+        model: A folder or Hub id of SurgCLIP, CLIP, SigLIP or the like; `package.module:function`, whose function
+            takes no arguments and returns a VideoEncoder; or the name of an entry point of group
+            `surglavi_hf.encoders`, whose value is such a function.
+        revision: Of a Hub repository; by default its newest.
+
+    Raises:
+        OSError: there is no such folder or Hub repository.
+        ValueError: the model is damaged or embeds neither clips nor images, the function is not there, fails, or
+            returns something else, or a name is taken twice.
+    """
+    name = os.fspath(model)
+    registered = [point for point in entry_points(group=GROUP) if point.name == name]
+    if len(registered) > 1 or (registered and Path(name).exists()):
+        owners = sorted(map(_package, registered)) + [f"the folder ./{name}"] * Path(name).exists()
+        raise ValueError(
+            f"{name} is what {' and '.join(owners)} call a model; write package.module:function, or ./{name}"
+        )
+    written = re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", name)
+    if not registered and (not written or Path(name).exists()):
+        return _load_saved(name, revision)
+    if revision is not None:
+        raise ValueError(f"{name} is no Hub repository; leave revision={revision!r} (--revision) out")
+    Processes()  # chooses this process's device
+    return _call(*_registered(registered[0])) if registered else _call(name, lambda: _imported(name))
+
+
+def _load_saved(name: str, revision: str | None) -> VideoEncoder:
+    from transformers.utils.hub import resolve_revision
+
+    try:
+        revision = resolve_revision(name, revision)  # of both
+        model = load_whole(name, revision=revision)
+        model.config._commit_hash = getattr(revision, "resolved", None)  # which reports name
+        processor = load_processor(name, revision)
+    except OSError as error:  # whose message may leave out which model
+        names = sorted({point.name for point in entry_points(group=GROUP)})
+        known = f", or one of the installed encoders ({', '.join(names)})" if names else ""
+        raise OSError(
+            f"--model {name}, expected a folder or Hub id, package.module:function{known}: {error}"
+        ) from error
+    try:
+        return encoder_of(model.to(Processes().device).eval(), processor)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _registered(point: EntryPoint) -> tuple[str, Callable[[], Any]]:
+    return f"{point.name} ({point.value} of the package {_package(point)})", point.load
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _imported(name: str) -> Any:
+    module, _, path = name.partition(":")
+    found = import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _call(what: str, load: Callable[[], Any]) -> VideoEncoder:
+    """Whatever code of others raises is one line that says whose it is."""
+    try:
+        encoder = load()()
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"the encoder {what} failed: {type(error).__name__}: {said}") from error
+    if not isinstance(encoder, VideoEncoder):
+        raise ValueError(
+            f"the encoder {what} is a {type(encoder).__name__}; expected a surglavi_hf.evaluation.VideoEncoder"
+        )
+    return encoder
