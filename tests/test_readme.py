@@ -60,7 +60,7 @@ def test_python_blocks(corpus, tmp_path, monkeypatch, capsys):
         write_native("autolaparo", Path("autolaparo"), str(video), some_labels("autolaparo"))
         copy_video("autolaparo", Path("autolaparo"), str(video), Path("video.mp4"))
     blocks = [block for block in python_blocks() if not is_of_the_hub(block)]
-    assert len(blocks) == 8
+    assert len(blocks) == 10
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
