@@ -22,6 +22,7 @@ from surglavi_hf.evaluation.clip_embeddings import (
     list_unreadable,
     model_identity,
 )
+from surglavi_hf.evaluation.launched import Processes
 
 
 def test_rows_and_batches(oracle, clips):
@@ -84,6 +85,13 @@ def test_clips_that_cannot_be_read_are_left_out(oracle, broken, caplog, options)
     assert list(found.unreadable) == [0, 2] and "broken.mp4" in found.unreadable[0]
     assert sum(clips for clips, _ in oracle.shapes) == 2, "the video that cannot be read takes no forward pass"
     assert caplog.text.count("2 of 4 clips cannot be read and are left out; the first: ") == 1
+
+
+def test_processes_of_one_model_stay_in_step(oracle, broken, monkeypatch):
+    """Where another makes two passes more; a video that cannot be read is a pass, too."""
+    monkeypatch.setattr(Processes, "gather", lambda self, own: [own, own + 2] if isinstance(own, int) else [own])
+    found = embed_clips(oracle, None, broken, in_step=True)
+    assert oracle.shapes == [(2, 3), (2, 3), (1, 3), (1, 3)] and found.rows == [1, 3]
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
