@@ -172,7 +172,7 @@ def _add(parser: argparse.ArgumentParser, item: dataclasses.Field, annotation: A
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **value)
         return
     if form.several:
-        value["nargs"] = "*" if not default else "+"
+        value["nargs"] = "*"
     metavar = item.metadata["metavar"]
     if form.choices:
         value["choices"] = form.choices

@@ -8,8 +8,10 @@ from typing import Any
 from rich.console import Console
 
 from ..options import add_options, options_of
-from .command import add_command, show_table, warn, whole
+from .command import add_command, show_table, warn
 from .models import add_model, load_model
+
+_PICTURES = ("confusion_matrix.png", "ribbons.png", "average_precision.png", "presence.png")
 
 
 def add_commands(commands: Any) -> None:
@@ -21,7 +23,8 @@ def add_commands(commands: Any) -> None:
         help="zero-shot recognition on a benchmark, beside the published figures",
         description="Reads a benchmark, scores every labelled frame by the prompts of its classes, and prints the "
         "figures beside the published ones. Writes OUT/BENCHMARK/: report.json, report.md for a card, "
-        "confusion_matrix.png, ribbons.png, and the scores, from which a stopped evaluation goes on. Any SurgCLIP, "
+        "pictures (confusion_matrix.png and ribbons.png; of several classes a frame average_precision.png and "
+        "presence.png), and the scores, from which a stopped evaluation goes on. Any SurgCLIP, "
         f"CLIP, SigLIP or encoder of your own. {_which_benchmarks()}",
         example="evaluate cholec80_phases --root cholec80 --model surgclip-beta --output evaluation; "
         "on several GPUs: accelerate launch -m surglavi_hf.cli evaluate …",
@@ -68,20 +71,21 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="clean prompts as the model's captions were (default: as they are, as the released evaluation)",
     )
-    parser.add_argument(
-        "--absent-classes",
-        choices=("official", "zero", "left_out"),
-        default="official",
-        help="what a class counts that is not there (default: official)",
-    )
+    _add_measures(parser)
+
+
+def _add_measures(parser: argparse.ArgumentParser) -> None:
+    from ..evaluation import MeasureOptions
+
+    add_options(parser, MeasureOptions)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from ..evaluation import Windows, load_benchmark, zero_shot
-    from ..evaluation.figures import draw_confusion_matrix, draw_ribbons
+    from ..evaluation import MeasureOptions, Windows, load_benchmark, zero_shot
+    from ..evaluation.figures import draw_average_precision, draw_confusion_matrix, draw_presence, draw_ribbons
     from ..evaluation.launched import Processes
     from ..evaluation.overlap import benchmark_notice
-    from ..evaluation.published import comparison, report_markdown
+    from ..evaluation.published import comparison, measure_table, protocol_rows, report_markdown
     from ..evaluation.report import check_replaceable
     from ..files import write_text
 
@@ -96,7 +100,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.prompts,
     )
     folder = Path(options.output) / benchmark.name
-    for name in ("report.json", "report.md", "confusion_matrix.png", "ribbons.png"):
+    for name in ("report.json", "report.md", *_PICTURES):
         check_replaceable(folder / name, Path(name).suffix)
     model = load_model(options)
     windows = options_of(Windows, options)
@@ -105,7 +109,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         None,
         benchmark,
         windows,
-        options.absent_classes,
+        options_of(MeasureOptions, options),
         options.output,
         options.batch_size,
         options.num_workers,
@@ -113,52 +117,44 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     if Processes().index:
         return 0
-    _make_room(folder, "confusion_matrix.png", "ribbons.png")
+    _make_room(folder, *_PICTURES)
     if benchmark.kind == "single_label":
         draw_confusion_matrix(benchmark, report.predictions, folder / "confusion_matrix.png")
         draw_ribbons(benchmark, report.predictions, folder / "ribbons.png")
+    else:
+        draw_average_precision(report, folder / "average_precision.png")
+        draw_presence(benchmark, report, folder / "presence.png")
     write_text(folder / "report.md", report_markdown(report))
     report.to_json(folder / "report.json")
     console = Console()
     console.print(show_table(f"{benchmark.title}, %", *comparison(report)))
     if report.published:
         console.print(report.published_note, markup=False)
-    split = f"split {benchmark.protocol['split']}, {benchmark.protocol['split_variant']}; videos: "
-    console.print(split + str(benchmark.protocol["videos"]), markup=False)
-    console.print(str(benchmark.protocol["split_note"]), markup=False)
+    console.print(show_table("all that was measured, %", *measure_table(report)))
+    console.print(show_table("protocol", ["choice", "value"], protocol_rows(report)))
     warn(console, benchmark_notice(report.protocol["trained_on_videos"]))
-    console.print(f"every choice and class: {folder / 'report.md'}", markup=False)
+    console.print(f"every video and class: {folder / 'report.md'}", markup=False)
     return 0
 
 
 def _probe_options(parser: argparse.ArgumentParser) -> None:
     _add_benchmark(parser)
-    parser.add_argument("--features", choices=("raw", "projected", "both"), default="both", help="(default: both)")
-    parser.add_argument(
-        "--classifier",
-        choices=("logistic_regression", "torch_linear"),
-        default="logistic_regression",
-        help="(default: logistic_regression)",
-    )
-    parser.add_argument(
-        "--percents", nargs="*", type=whole(0), default=[10, 50, 100], help="of procedures (default: 10 50 100)"
-    )
-    parser.add_argument("--shots", nargs="*", type=whole(0), default=[], metavar="N", help="few-shot: frames a class")
-    parser.add_argument("--seeds", type=whole(0), default=5, metavar="N", help="draws averaged (default: 5)")
+    from ..evaluation import Probe
+
+    add_options(parser, Probe)
+    _add_measures(parser)
 
 
 def _probe(options: argparse.Namespace) -> int:
-    from ..evaluation import Probe, Windows, linear_probe, load_benchmark
+    from ..evaluation import MeasureOptions, Probe, Windows, linear_probe, load_benchmark
     from ..evaluation.figures import draw_linear_probe
     from ..evaluation.launched import Processes
     from ..evaluation.overlap import benchmark_notice
-    from ..evaluation.published import report_markdown
+    from ..evaluation.published import protocol_rows, report_markdown
     from ..evaluation.report import check_replaceable
     from ..files import write_text
 
-    settings = Probe(
-        options.features, options.classifier, tuple(options.percents), tuple(options.shots), options.seeds
-    )
+    settings = options_of(Probe, options)
     parts = [
         load_benchmark(
             options.benchmark, options.root, split, None, options.variant, options.source, options.frames_dir, "names"
@@ -172,7 +168,8 @@ def _probe(options: argparse.Namespace) -> int:
     model = load_model(options)
     windows = options_of(Windows, options)
     report = linear_probe(
-        model, None, *parts, settings, windows, output / "features", options.batch_size, options.num_workers
+        *(model, None, *parts, settings, windows, output / "features", options.batch_size, options.num_workers),
+        measures=options_of(MeasureOptions, options),
     )
     if Processes().index:
         return 0
@@ -199,8 +196,9 @@ def _probe(options: argparse.Namespace) -> int:
         console.print(
             show_table("macro F1 in %, of frames a class", [f"{shots}" for shots in settings.shots], [cells])
         )
+    console.print(show_table("protocol", ["choice", "value"], protocol_rows(report)))
     warn(console, benchmark_notice(report.protocol["trained_on_videos"]))
-    console.print(f"every choice: {folder / 'report.md'}", markup=False)
+    console.print(f"every measure and video: {folder / 'report.md'}", markup=False)
     return 0
 
 

@@ -5,6 +5,7 @@ from .benchmarks import Benchmark, LabelReader, benchmark_names, load_benchmark
 from .clip_embeddings import ClipEmbeddings, EmbeddingOptions, embed_captions, embed_clips, embed_texts
 from .encoders import VideoEncoder
 from .linear_probe import Probe, linear_probe
+from .measures import MeasureOptions
 from .named_encoders import load_encoder
 from .report import EvalReport
 from .retrieval import retrieval
@@ -19,6 +20,7 @@ __all__ = [
     "EmbeddingOptions",
     "EvalReport",
     "LabelReader",
+    "MeasureOptions",
     "Probe",
     "VideoEncoder",
     "Windows",

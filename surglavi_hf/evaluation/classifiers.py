@@ -23,11 +23,17 @@ EPOCHS, BATCH_SIZE = 20, 256
 
 
 def fit_and_predict(
-    classifier: Classifier, features: np.ndarray, labels: np.ndarray, test_features: np.ndarray, seed: int
+    classifier: Classifier,
+    features: np.ndarray,
+    labels: np.ndarray,
+    test_features: np.ndarray,
+    seed: int,
+    num_classes: int,
 ) -> tuple[np.ndarray, bool]:
     """
-    Returns the class of each row of `test_features`; of features of one class alone, that class. And whether the fit
-    converged; where steps are counted out, as of "torch_linear", it is taken to.
+    Returns the probability of each class for each row of `test_features`, of shape `(num_test_frames, num_classes)`;
+    of features of one class alone, that class is sure. And whether the fit converged; where steps are counted out, as
+    of "torch_linear", it is taken to.
 
     Args:
         classifier: "logistic_regression" or "torch_linear", as `SETTINGS` describes them.
@@ -35,6 +41,7 @@ def fit_and_predict(
         labels: Classes, of shape `(num_frames,)`.
         test_features: Of shape `(num_test_frames, dim)`.
         seed: Of weights and order.
+        num_classes: How many there are; those that `labels` has not get no probability.
 
     Raises:
         ValueError: `classifier` is neither.
@@ -42,16 +49,20 @@ def fit_and_predict(
     if classifier not in SETTINGS:
         raise ValueError(f"classifier={classifier!r}, expected one of {', '.join(SETTINGS)}")
     classes = np.unique(labels)
+    probabilities = np.zeros((len(test_features), num_classes))
     if len(classes) == 1:
-        return np.full(len(test_features), classes[0]), True
+        probabilities[:, classes[0]] = 1
+        return probabilities, True
     if classifier == "logistic_regression":
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             model.fit(features, labels)
         converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
-        return model.predict(test_features), converged
-    return classes[_fit_torch(features, np.searchsorted(classes, labels), test_features, seed)], True
+        probabilities[:, classes] = model.predict_proba(test_features)
+        return probabilities, converged
+    probabilities[:, classes] = _fit_torch(features, np.searchsorted(classes, labels), test_features, seed)
+    return probabilities, True
 
 
 def _fit_torch(features: np.ndarray, targets: np.ndarray, test_features: np.ndarray, seed: int) -> np.ndarray:
@@ -68,4 +79,4 @@ def _fit_torch(features: np.ndarray, targets: np.ndarray, test_features: np.ndar
             F.cross_entropy(x[rows] @ weight.T + bias, y[rows]).backward()
             optimizer.step()
     with torch.no_grad():
-        return (test @ weight.T + bias).argmax(dim=1).numpy()
+        return (test @ weight.T + bias).softmax(dim=1).numpy()

@@ -97,6 +97,11 @@ class VideoEncoder(ABC):
         """
 
     @property
+    def logit_scale(self) -> float | None:
+        """What the model was trained to multiply cosine similarities by before a softmax; None where there is none."""
+        return None
+
+    @property
     def cleans_captions(self) -> bool:
         """Whether the captions that the model was trained on were cleaned, which its processor does, too."""
         return False
@@ -152,6 +157,11 @@ class ClipEncoder(VideoEncoder):
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         # Not by the processor, which cleans captions: the released evaluation tokenizes prompts as they are.
         return self._embed(self.processor.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt"))
+
+    @property
+    def logit_scale(self) -> float | None:
+        temperature = getattr(self.model, "temp", None)
+        return None if temperature is None else 1 / float(temperature)
 
     @property
     def cleans_captions(self) -> bool:
@@ -220,6 +230,11 @@ class FrameEncoder(VideoEncoder):
         padding = "to the longest" if self._padding is True else "to the most tokens"
         lengths = _lengths(self.processor.tokenizer, texts, self._max_text_length)
         return lengths | {"text_padding": padding}
+
+    @property
+    def logit_scale(self) -> float | None:
+        scale = getattr(self.model, "logit_scale", None)
+        return None if scale is None else float(scale.exp())
 
     @property
     def _padding(self) -> bool | str:

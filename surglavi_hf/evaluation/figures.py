@@ -19,6 +19,7 @@ FRAMES_SHOWN = 6
 _LINE = 130  # characters that fit above a row of frames
 _COLUMNS = 800  # of a ribbon, each at least a pixel wide
 _FEW_CLASSES = 15  # whose names fit below a matrix
+_ROWS_OF_PRESENCE = 15  # of a video
 
 
 def draw_predictions(dataset: Dataset, predicted: Sequence[str], path: str | os.PathLike) -> None:
@@ -67,12 +68,15 @@ def draw_confusion_matrix(benchmark: Benchmark, predictions: Sequence[int], path
     frames = counts.sum(axis=1)
     shares = 100 * counts / np.maximum(frames, 1)[:, None]
     cell = 0.45 if size <= _FEW_CLASSES else 0.28  # inches
-    figure = _figure(4.5 + cell * size, (2.5 if size <= _FEW_CLASSES else 1) + cell * size)
+    figure = _figure(4.5 + cell * size, 2.5 + cell * size)
     axis = figure.subplots()
     image = axis.imshow(shares, vmin=0, vmax=100, cmap="Blues")
     for row, column in zip(*np.nonzero(counts), strict=True):
-        color = "white" if shares[row, column] > 60 else "black"
-        axis.text(column, row, _percent(shares[row, column]), ha="center", va="center", color=color, fontsize=7)
+        share = shares[row, column]
+        color = (
+            "white" if share > 60 else "black" if share >= 5 or row == column or size <= _FEW_CLASSES else "#999999"
+        )
+        axis.text(column, row, _percent(share), ha="center", va="center", color=color, fontsize=7)
     for row in np.flatnonzero(frames == 0):
         axis.axhspan(row - 0.5, row + 0.5, facecolor="#dddddd", edgecolor="#999999", hatch="////", linewidth=0)
     names = [f"{place}  {name}" for place, name in enumerate(benchmark.classes)]
@@ -82,10 +86,14 @@ def draw_confusion_matrix(benchmark: Benchmark, predictions: Sequence[int], path
     if size <= _FEW_CLASSES:
         axis.set_xticks(range(size), names, rotation=45, ha="right", fontsize=8, parse_math=False)
     else:
-        axis.set_xticks(range(size), range(size), fontsize=7)
-    axis.set_xlabel("predicted" if size <= _FEW_CLASSES else "predicted, by number")
+        axis.set_xticks(range(size), names, rotation=90, fontsize=7, parse_math=False)
+        axis.set_xticks([place + 0.5 for place in range(4, size, 5)], minor=True)  # lines to go along by
+        axis.set_yticks([place + 0.5 for place in range(4, size, 5)], minor=True)
+        axis.grid(which="minor", color="#cccccc", linewidth=0.6)
+        axis.tick_params(which="minor", length=0)
+    axis.set_xlabel("predicted")
     axis.set_ylabel("true")
-    axis.set_title(f"{benchmark.name}: % of the frames of each true class", fontsize=9)
+    axis.set_title(f"{benchmark.title or benchmark.name}: % of the frames of each true class", fontsize=9)
     figure.colorbar(image, shrink=0.7)
     _save(figure, path)
 
@@ -124,6 +132,78 @@ def draw_ribbons(benchmark: Benchmark, predictions: Sequence[int], path: str | o
     handles = [Patch(color=colours[place], label=f"{place}  {benchmark.classes[place]}") for place in occurring]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
+    _save(figure, path)
+
+
+def draw_average_precision(report: EvalReport, path: str | os.PathLike) -> None:
+    """
+    Writes a PNG with the average precision of each class over all frames, and what a score that says nothing gets: the
+    share of frames that have the class. Classes that no frame has are named without a bar.
+
+    Args:
+        report: Of several classes a frame.
+        path: File to write, beside and then renamed.
+    """
+    rows = report.per_class
+    number = int(report.protocol["num_labelled_frames"]) or 1
+    figure = _figure(8, 1.2 + 0.22 * len(rows))
+    axis = figure.subplots()
+    places = np.arange(len(rows))
+    values = [row["average_precision_all_frames"] for row in rows]
+    axis.barh(places, [100 * (value or 0) for value in values], color="#2f6f9f")
+    chance = [100 * row["num_frames"] / number for row in rows]
+    axis.scatter(chance, places, marker="|", s=60, color="black", label="chance: share of frames", zorder=3)
+    names = [f"{row['class']}  ({row['num_frames']:,} frames)" for row in rows]
+    axis.set_yticks(places, names, fontsize=7, parse_math=False)
+    for place, value in enumerate(values):
+        axis.text(
+            100 * (value or 0) + 0.5, place, "–" if value is None else f"{100 * value:.1f}", va="center", fontsize=6
+        )
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_xlim(0, 108)
+    axis.set_xlabel("average precision over all frames, %")
+    axis.set_title(report.title or report.benchmark, fontsize=10, parse_math=False)
+    figure.legend(loc="outside lower center", fontsize=7)
+    _save(figure, path)
+
+
+def draw_presence(benchmark: Benchmark, report: EvalReport, path: str | os.PathLike) -> None:
+    """
+    Writes a PNG with a panel for each video: for each class when it is there, as bars, and its score, as a line from
+    the least to the largest of the video. Of many classes those that most frames have.
+
+    Args:
+        benchmark: Of several classes a frame.
+        report: Of it, with its scores.
+        path: File to write, beside and then renamed.
+    """
+    counts = sum(benchmark.labels(name).sum(axis=0) for name in benchmark.videos)
+    shown = sorted(np.argsort(-counts, kind="stable")[:_ROWS_OF_PRESENCE])
+    figure = _figure(11, 0.8 + len(benchmark.videos) * (0.5 + 0.22 * len(shown)))
+    axes = figure.subplots(len(benchmark.videos), 1, squeeze=False)[:, 0]
+    colours = class_colours(len(benchmark.classes))
+    for name, axis in zip(benchmark.videos, axes, strict=True):
+        labels, scores = benchmark.labels(name), report.scores[name]
+        unit, starts, period = _scale(benchmark, name)
+        for row, place in enumerate(shown):
+            there = labels[:, place].astype(bool)
+            spans = [(start, period) for start in starts[there]]
+            axis.broken_barh(spans, (row + 0.05, 0.9), facecolors=colours[place], alpha=0.35)
+            score = scores[:, place] if len(scores) else np.zeros(0)
+            low, high = (score.min(), score.max()) if len(score) else (0.0, 1.0)
+            height = (score - low) / (high - low) if high > low else np.zeros(len(score))
+            axis.plot(starts + period / 2, row + 0.95 - 0.9 * height, color="black", linewidth=0.5)
+        names = [f"{benchmark.classes[place]}  ({int(labels[:, place].sum()):,})" for place in shown]
+        axis.set_yticks([row + 0.5 for row in range(len(shown))], names, fontsize=6, parse_math=False)
+        axis.set_ylim(len(shown), 0)
+        axis.set_xlim(0, max(starts, default=0.0) + period)
+        axis.set_title(name, fontsize=8, parse_math=False)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.set_xlabel(unit, fontsize=7)
+    left_out = len(benchmark.classes) - len(shown)
+    more = f"; {left_out} classes that fewer frames have are left out" if left_out else ""
+    title = f"{benchmark.title or benchmark.name}: bars, where a class is; lines, its score{more}"
+    figure.suptitle(title, fontsize=9, parse_math=False)
     _save(figure, path)
 
 

@@ -11,9 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..options import option
 from .benchmarks import Benchmark
 from .classifiers import SETTINGS, Classifier, fit_and_predict
 from .encoders import VideoEncoder, encoder_of
+from .measures import Measured, MeasureOptions, Table, mean_of_draws, measure_single_label
 from .metrics import single_label_metrics
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
@@ -42,11 +44,11 @@ class Probe:
         ValueError: a value is none of these.
     """
 
-    features: Literal["raw", "projected", "both"] = "both"
-    classifier: Classifier = "logistic_regression"
-    percents: tuple[int, ...] = (10, 50, 100)
-    shots: tuple[int, ...] = ()
-    seeds: int = 5
+    features: Literal["raw", "projected", "both"] = option("both", "Of the backbone, projected beside texts, or both.")
+    classifier: Classifier = option("logistic_regression", "What is fitted.")
+    percents: tuple[int, ...] = option((10, 50, 100), "Of the training procedures.", metavar="P")
+    shots: tuple[int, ...] = option((), "Few-shot instead: so many frames of each class.", metavar="N")
+    seeds: int = option(5, "Draws that are averaged.", metavar="N")
 
     def __post_init__(self):
         if self.features not in ("raw", "projected", "both"):
@@ -71,6 +73,7 @@ def linear_probe(
     cache_dir: str | os.PathLike | None = None,
     batch_size: int = 32,
     num_workers: int = 0,
+    measures: MeasureOptions | None = None,
 ) -> EvalReport:
     """
     Fits linear classifiers to frozen features of a part of the training procedures, and evaluates them on all test
@@ -82,7 +85,7 @@ def linear_probe(
         test: The same benchmark, its test split.
         probe: What is probed; by default both features, 10, 50 and 100 % and five seeds, as far as the published
             figure's protocol is known.
-        windows: As [`zero_shot`].
+        windows, measures: As [`zero_shot`].
         cache_dir: Folder for the features, computed once: below it one for each model, data and window.
         batch_size: Windows a forward pass; changes features by rounding alone.
         num_workers: Processes that read frames.
@@ -94,7 +97,7 @@ def linear_probe(
         ValueError: the benchmarks differ, share a video, or have several classes a frame.
         FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
     """
-    probe, windows = probe or Probe(), windows or Windows()
+    probe, windows, measures = probe or Probe(), windows or Windows(), measures or MeasureOptions()
     _check(train, test)
     encoder = encoder_of(model, processor)
     description = encoder.describe()
@@ -110,15 +113,21 @@ def linear_probe(
     metrics: dict[str, float | None] = {}
     fits: list[bool] = []
     draws = list(_draws(train, probe))
+    intervals: dict[str, list[float]] = {}
+    per_video: Table = []
     for amount in tqdm(dict.fromkeys(amount for amount, _ in draws), desc="linear probe", unit="amount"):
         found = [
-            _evaluate(train, test, features, chosen, probe, seed, fits)
+            _evaluate(train, test, features, chosen, probe, seed, fits, measures)
             for seed, chosen in enumerate(chosen for other, chosen in draws if other == amount)
         ]
-        for name in found[0]:
-            values = [figures[name] for figures in found]
-            metrics[f"{name}_at_{amount}_mean"] = float(np.mean(values))
-            metrics[f"{name}_at_{amount}_std"] = float(np.std(values))
+        for name, value in found[0].values.items():
+            values = [measured.values[name] for measured in found]
+            known = value is not None
+            metrics[f"{name}_at_{amount}_mean"] = float(np.mean(values)) if known else None
+            metrics[f"{name}_at_{amount}_std"] = float(np.std(values)) if known else None
+        together = mean_of_draws(found)
+        intervals |= {f"{name}_at_{amount}_mean": ends for name, ends in together.intervals().items()}
+        per_video += [{"amount": amount.replace("_", " "), **row} for row in together.per_video]
     settings = {key: str(value) for key, value in asdict(probe).items()}
     embedding = sum(result.seconds for results in features.values() for result in results.values())
     return EvalReport(
@@ -130,7 +139,8 @@ def linear_probe(
             **seen,
             **settings,
             "draws": DRAWS,
-            "absent_classes": "official",
+            **measures.protocol(len(test.videos), "single_label"),
+            "calibration": "expected calibration error of the classifier's probabilities; 15 bins of equal width",
             "classifier_settings": SETTINGS[probe.classifier],
             "num_fits": len(fits),
             "num_fits_not_converged": fits.count(False),
@@ -146,6 +156,8 @@ def linear_probe(
             for name, row in test.published.linear_probe.items()
         },
         published_note=test.published.note,
+        intervals=intervals,
+        per_video=per_video,
     )
 
 
@@ -212,17 +224,23 @@ def _evaluate(
     probe: Probe,
     seed: int,
     fits: list[bool],
-) -> dict[str, float]:
-    """Returns the metrics of one draw; adds to `fits` whether its classifier converged."""
+    measures: MeasureOptions,
+) -> Measured:
+    """Returns the measures of one draw; adds to `fits` whether its classifier converged."""
     x = np.concatenate([_choose(features["train"][name], probe)[rows] for name, rows in chosen.items()])
     y = np.concatenate([train.labels(name)[rows] for name, rows in chosen.items()])
     seen = [name for name in test.videos if len(test.labels(name))]
     test_x = [_choose(features["test"][name], probe) for name in seen]
-    predicted, converged = fit_and_predict(probe.classifier, x, y, np.concatenate(test_x), seed)
+    classes = test.classes
+    found, converged = fit_and_predict(probe.classifier, x, y, np.concatenate(test_x), seed, len(classes))
     fits.append(converged)
-    by_video = np.split(predicted, np.cumsum([len(part) for part in test_x])[:-1])
-    metrics, _ = single_label_metrics([test.labels(name) for name in seen], by_video, test.classes)
-    return metrics
+    by_video = np.split(found, np.cumsum([len(part) for part in test_x])[:-1])
+    labels, predictions = [test.labels(name) for name in seen], [part.argmax(axis=1) for part in by_video]
+    times = [test.times(name) for name in seen]
+    measured = measure_single_label(labels, predictions, len(classes), seen, measures, times, by_video)
+    metrics, _ = single_label_metrics(labels, predictions, classes, measures.absent_classes)
+    measured.values |= metrics
+    return measured
 
 
 def _choose(result: VideoResult, probe: Probe) -> np.ndarray:

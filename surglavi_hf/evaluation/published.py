@@ -22,6 +22,32 @@ def comparison(report: EvalReport) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def measure_table(report: EvalReport) -> tuple[list[str], list[list[str]]]:
+    """
+    Returns header and rows of a table of all that was measured, in percent: mean ± standard deviation over videos, and
+    over all frames, each with its 95 % interval.
+    """
+    ways = ("_video_mean", "_all_frames")
+    names = dict.fromkeys(name.removesuffix(way) for name in report.metrics for way in ways if name.endswith(way))
+    rows = []
+    for name in names:
+        spread = report.metrics.get(f"{name}_video_std", report.metrics.get(f"{name}_per_video_std"))
+        cells = []
+        for way in ways:
+            value, interval = report.metrics.get(name + way), report.intervals.get(name + way)
+            text = _percent(value)
+            if way == "_video_mean" and value is not None and spread is not None:
+                text += f" ± {100 * spread:.1f}"
+            cells.append(text + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""))
+        rows.append([name.replace("_", " "), *cells])
+    return ["measure", "video mean ± std", "all frames"], rows
+
+
+def protocol_rows(report: EvalReport) -> list[list[str]]:
+    """Returns the choices that figures depend on, for a terminal: what each is, and what it was."""
+    return [[name.replace("_", " "), _number(value)] for name, value in report.protocol.items()]
+
+
 def report_markdown(report: EvalReport) -> str:
     """Returns a report as Markdown for a model card: the figures beside the published ones, classes, and protocol."""
     parts = [f"### {report.title or report.benchmark}", ""]
@@ -29,7 +55,17 @@ def report_markdown(report: EvalReport) -> str:
         parts += [*_table(*comparison(report)), ""]
         if report.published_note:
             parts += [report.published_note, ""]
-    parts += _table(["measure", "value"], [[name, _number(value)] for name, value in report.metrics.items()])
+    parts += _table(
+        ["measure", "value", "95 % interval"],
+        [
+            [name, _number(value), " to ".join(map(_number, report.intervals.get(name, [])))]
+            for name, value in report.metrics.items()
+        ],
+    )
+    if report.per_video:
+        names = list(report.per_video[0])
+        header = [name.replace("_", " ") for name in names]
+        parts += ["", *_table(header, [[_number(row.get(name)) for name in names] for row in report.per_video])]
     if report.per_class:
         names = list(report.per_class[0])
         header = [name.replace("_", " ") for name in names]

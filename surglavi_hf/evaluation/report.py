@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING
 from ..files import write_text
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 # How files begin that an evaluation writes.
 _BEGINNINGS = {".json": b'{\n  "benchmark": ', ".md": b"### ", ".png": b"\x89PNG\r\n\x1a\n"}
-_LATER = {"unreadable", "title", "published", "published_note"}  # which earlier reports have not
+_LATER = {
+    "unreadable",
+    "title",
+    "published",
+    "published_note",
+    "intervals",
+    "per_video",
+}  # which earlier reports have not
 LIBRARIES = (
     "surglavi-hf",
     *("torch", "torchvision", "transformers", "tokenizers", "datasets"),
@@ -49,6 +57,9 @@ class EvalReport:
         published: Of systems that others measured on this benchmark the figures in percent: of zero-shot recognition
             accuracy and macro F1, or mean average precision; of probing macro F1 by percent of training procedures.
         published_note: Where these come from, and what is not known of them.
+        intervals: Of each metric that has one the ends of its 95 % interval.
+        per_video: For each video its name and values.
+        scores: For each video the scores of its labelled frames, of shape `(num_frames, num_classes)`; not written.
     """
 
     benchmark: str
@@ -64,6 +75,9 @@ class EvalReport:
     title: str = ""
     published: dict[str, list[float] | dict[str, float]] = field(default_factory=dict)
     published_note: str = ""
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    per_video: list[dict[str, str | int | float | None]] = field(default_factory=list)
+    scores: "dict[str, np.ndarray]" = field(default_factory=dict, compare=False, repr=False)
 
     def to_json(self, path: str | os.PathLike) -> None:
         """
@@ -74,7 +88,9 @@ class EvalReport:
             FileExistsError: there is something else.
         """
         check_replaceable(path, ".json")
-        write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        content = asdict(replace(self, scores={}))
+        del content["scores"]
+        write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "EvalReport":
@@ -85,7 +101,7 @@ class EvalReport:
             FileNotFoundError: there is no such file.
             ValueError: it is no report.
         """
-        names = {item.name for item in fields(cls)}
+        names = {item.name for item in fields(cls)} - {"scores"}
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:

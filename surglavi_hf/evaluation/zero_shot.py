@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .benchmarks import Benchmark
 from .encoders import VideoEncoder, encoder_of
-from .metrics import AbsentClasses, multi_label_metrics, single_label_metrics, triplet_metrics
+from .measures import MeasureOptions, calibration_protocol, measure_frames
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
 from .video_store import VideoStore, store_key
@@ -24,7 +24,7 @@ def zero_shot(
     processor: Any,
     benchmark: Benchmark,
     windows: Windows | None = None,
-    absent_classes: AbsentClasses = "official",
+    measures: MeasureOptions | None = None,
     output_dir: str | os.PathLike | None = None,
     batch_size: int = 32,
     num_workers: int = 0,
@@ -42,8 +42,7 @@ def zero_shot(
         processor: The model's.
         benchmark: From [`load_benchmark`].
         windows: Which frames are shown; by default those of SurgCLIP's official evaluation.
-        absent_classes: "official": F1 is 0 of a class that neither is there nor is predicted, and average precision is
-            left out; "zero" or "left_out" for both.
+        measures: What is measured beside the figures of the published table, and what absent classes count.
         output_dir: Folder for the scores, a file a video as soon as it is done, below a folder of the benchmark's
             name. An evaluation that was stopped goes on from there; files of another one are refused.
         batch_size: Windows a forward pass; changes scores by rounding alone.
@@ -60,7 +59,7 @@ def zero_shot(
             embedding is not finite, or prompts are to be cleaned for a model that was not trained so.
     """
     check_can_be_seen(benchmark)
-    windows = windows or Windows()
+    windows, measures = windows or Windows(), measures or MeasureOptions()
     encoder = encoder_of(model, processor)
     seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
     read = {
@@ -68,7 +67,7 @@ def zero_shot(
         "several_prompts": "mean of their unit vectors, normalised again",
         **encoder.text_protocol(_texts(benchmark.prompts)),
     }
-    protocol = {**benchmark.protocol, **seen, **read, "absent_classes": absent_classes}
+    protocol = {**benchmark.protocol, **seen, **read, **measures.protocol(len(benchmark.videos), benchmark.kind)}
     protocol["trained_on_videos"] = benchmark_overlap(getattr(encoder, "model", None), benchmark.videos)
     protocol["score"] = (
         "mean over the window of the cosine similarity to the class's prompt; of equal ones the first class"
@@ -88,12 +87,14 @@ def zero_shot(
     labels = [benchmark.labels(name) for name in benchmark.videos]
     none = np.zeros((0, len(benchmark.classes)), np.float32)
     scores = [scored[name].arrays.get("scores", none) for name in benchmark.videos]
-    predictions = [values.argmax(axis=1) for values in scores]
-    if benchmark.kind == "single_label":
-        metrics, per_class = single_label_metrics(labels, predictions, benchmark.classes, absent_classes)
-    else:
-        measure = triplet_metrics if benchmark.kind == "triplet" else multi_label_metrics
-        metrics, per_class = measure(labels, scores, benchmark.classes, absent_classes)
+    single = benchmark.kind == "single_label"
+    if single:
+        protocol["calibration"] = calibration_protocol(encoder.logit_scale)
+    metrics, per_class, measured = measure_frames(
+        *(benchmark.kind, benchmark.classes, list(benchmark.videos), labels, scores, measures),
+        times=[benchmark.times(name) for name in benchmark.videos],
+        logit_scale=encoder.logit_scale,
+    )
     return EvalReport(
         benchmark=benchmark.name,
         metrics=metrics,
@@ -101,7 +102,7 @@ def zero_shot(
         per_class=[
             row | {"prompts": " / ".join(texts)} for row, texts in zip(per_class, benchmark.prompts, strict=True)
         ],
-        predictions=np.concatenate(predictions).tolist() if benchmark.kind == "single_label" else [],
+        predictions=np.concatenate([values.argmax(axis=1) for values in scores]).tolist() if single else [],
         model=description,
         data_fingerprint=benchmark.fingerprint,
         versions=library_versions(),
@@ -109,6 +110,9 @@ def zero_shot(
         title=benchmark.title,
         published=dict(benchmark.published.zero_shot),
         published_note=benchmark.published.note,
+        intervals=measured.intervals(),
+        per_video=measured.per_video,
+        scores=dict(zip(benchmark.videos, scores, strict=True)),
     )
 
 

@@ -44,7 +44,11 @@ def test_evaluate(folder, capsys):
     assert main(["evaluate", "autolaparo", *arguments(folder)]) == 0
     printed = capsys.readouterr().out
     assert "SurgCLIP (β)" in printed and "55.72" in printed and "model, all frames" in printed
-    assert "videos: all of the split" in printed and str(folder / "out") in printed.replace("\n", "")
+    assert (
+        "all of the split" in printed
+        and "macro jaccard" in printed
+        and str(folder / "out") in printed.replace("\n", "")
+    )
     out = folder / "out" / "autolaparo"
     assert {path.name for path in out.iterdir()} == {
         "scores",

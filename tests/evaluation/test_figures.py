@@ -11,14 +11,16 @@ from PIL import Image
 
 from surglavi_hf import EvalReport
 from surglavi_hf.evaluation import load_benchmark
-from surglavi_hf.evaluation.benchmarks import find_benchmark
+from surglavi_hf.evaluation.benchmarks import Benchmark, find_benchmark
 from surglavi_hf.evaluation.benchmarks.benchmark import LabelledVideo
 from surglavi_hf.evaluation.figures import (
     class_colours,
+    draw_average_precision,
     draw_confusion_matrix,
     draw_contact_sheet,
     draw_linear_probe,
     draw_predictions,
+    draw_presence,
     draw_ribbons,
 )
 
@@ -219,3 +221,25 @@ def test_long_captions_stay_on_the_page(tmp_path, clips):
         )
     for short, long in zip(*sizes, strict=True):
         assert np.array_equal(short[-20:], long[-20:]), "nothing more at the right edge"
+
+
+@pytest.mark.parametrize("number", [7, 100])
+def test_pictures_of_several_classes_a_frame(tmp_path, number):
+    """A class that is never there has no bar; of many classes those that most frames have are shown."""
+    labels = {second: tuple(int(second % 3 == 0 and place > 1) for place in range(number)) for second in range(60)}
+    video = LabelledVideo(tuple(range(60)), tuple(map(float, range(60))), labels, None)
+    classes = tuple(f"tool {place}" for place in range(number))
+    tools = Benchmark("tools", "multi_label", classes, (), {"v": video}, {"num_labelled_frames": 60})
+    rows = [
+        {"class": name, "num_frames": 20 * (place > 1), "average_precision_all_frames": 0.5 if place > 1 else None}
+        for place, name in enumerate(classes)
+    ]
+    scores = {"v": np.random.default_rng(0).random((60, number))}
+    report = EvalReport("tools", {}, tools.protocol, rows, scores=scores)
+    draw_average_precision(report, tmp_path / "bars.png")
+    bars = (colours(tmp_path / "bars.png") == (47, 111, 159)).all(axis=2).sum(axis=1)
+    heights = np.diff(np.flatnonzero(np.diff(np.concatenate([[0], bars > 100, [0]]).astype(int)) != 0))[::2]
+    assert len(heights) == number - 2, "a bar for each class that is there"
+    draw_presence(tools, report, tmp_path / "presence.png")
+    said = colours(tmp_path / "presence.png")
+    assert said.shape[0] < 600 and (said.std(axis=2) > 20).sum() > 1000, "bars are coloured"

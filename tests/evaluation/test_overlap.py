@@ -78,6 +78,6 @@ def test_the_notice_says_what_was_held_out(record):
     assert overlap_notice(held_out, 3).endswith(
         "it held out 0.3 of its own: give --split validation --validation-fraction 0.3, or less"
     )
-    assert overlap_notice(record(), 3).endswith("it held out none: train with --validation_fraction, such as 0.05")
+    assert overlap_notice(record(), 3).endswith("it held out none: train with --validation-fraction, such as 0.05")
     assert overlap_notice(held_out, 0) is None and overlap_notice(held_out, None) is None
     assert overlap_notice(held_out, "unknown: x") == "whether the model was trained on these videos is unknown: x"

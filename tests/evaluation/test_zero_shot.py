@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score
 from benchmarks.released_surgclip import ReleasedSurgCLIP
 from surglavi_hf import SurgCLIPConfig, SurgCLIPModel
 from surglavi_hf.demo.run import PROMPTS
-from surglavi_hf.evaluation import EvalReport, Windows, load_benchmark, zero_shot
+from surglavi_hf.evaluation import EvalReport, MeasureOptions, Windows, load_benchmark, zero_shot
 from surglavi_hf.evaluation.encoders import encoder_of
 from surglavi_hf.evaluation.frame_source import ImageFrames
 from surglavi_hf.evaluation.video_store import VideoStore
@@ -34,6 +34,7 @@ from .native_files import (
     write_native,
 )
 
+ZERO = MeasureOptions(absent_classes="zero")
 COMMON = [name for name in VIDEOS if name != "cholect50_phases"]
 SHIPPED = [name for name in VIDEOS if not name.startswith("grasp")]  # which ships the common form
 
@@ -228,7 +229,7 @@ def test_scores_of_another_evaluation_are_refused(folder, tiny_model):
     for change in ({"windows": Windows("online")}, {"benchmark": replace(benchmark, prompts=(("x",),) * 7)}):
         with pytest.raises(ValueError, match="of another evaluation"):
             zero_shot(
-                model, processor, change.get("benchmark", benchmark), change.get("windows"), "zero", folder / "out"
+                model, processor, change.get("benchmark", benchmark), change.get("windows"), ZERO, folder / "out"
             )
     (folder / "out" / "autolaparo" / "scores" / "15.arrow").write_bytes(b"ARROW1")
     with pytest.raises(ValueError, match=r"15\.arrow cannot be read .*; delete it"):

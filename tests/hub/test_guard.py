@@ -14,6 +14,7 @@ from datasets import Dataset, Features, Image, List, Value, Video, load_dataset
 from PIL import Image as Pillow
 
 from surglavi_hf import VideoClip
+from surglavi_hf.data import SplitOptions
 from surglavi_hf.hub.dataset_tables import as_dataset, published_splits, write_shards
 from surglavi_hf.hub.guard import check_dataset_files, check_model_files
 from surglavi_hf.hub.published import published_features
@@ -101,7 +102,7 @@ def tables(corpus) -> dict[str, pa.Table]:
     """By name, as they are published of the demo's corpus; and embeddings of its clips."""
     found = {
         f"{config}/train-00000-of-00001.parquet": rows.data.table
-        for config, _, rows in published_splits(corpus, Takedown(), {})
+        for config, _, rows in published_splits(corpus, Takedown(), SplitOptions())
     }
     ids = found[ALL]["caption_id"].combine_chunks()
     values = np.random.default_rng(0).normal(size=(len(ids), 16)).astype(np.float32)

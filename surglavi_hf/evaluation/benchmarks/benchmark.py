@@ -94,6 +94,10 @@ class Benchmark:
         shape = (-1,) if self.kind == "single_label" else (-1, len(self.classes))
         return np.asarray(values, dtype=np.int64).reshape(shape)
 
+    def times(self, video: str) -> np.ndarray:
+        """Returns the times of a video's labelled frames in seconds, of shape `(num_frames,)`; NaN of unknown ones."""
+        return np.array([self.videos[video].times[position] for position in self.positions(video)])
+
     def select(self, videos: list[str]) -> "Benchmark":
         """
         Returns the benchmark with these videos alone.
