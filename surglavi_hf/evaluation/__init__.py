@@ -7,6 +7,7 @@ from .encoders import VideoEncoder
 from .linear_probe import Probe, linear_probe
 from .measures import MeasureOptions
 from .named_encoders import load_encoder
+from .predict import Prediction, PredictOptions, predict
 from .report import EvalReport
 from .retrieval import retrieval
 from .search import build_search_index, search
@@ -21,6 +22,8 @@ __all__ = [
     "EvalReport",
     "LabelReader",
     "MeasureOptions",
+    "PredictOptions",
+    "Prediction",
     "Probe",
     "VideoEncoder",
     "Windows",
@@ -32,6 +35,7 @@ __all__ = [
     "linear_probe",
     "load_benchmark",
     "load_encoder",
+    "predict",
     "retrieval",
     "search",
     "zero_shot",

@@ -5,7 +5,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 from colorsys import hls_to_rgb
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from datasets import Dataset
 from ..files import written_whole
 from .benchmarks import Benchmark
 from .report import EvalReport, check_replaceable
+
+if TYPE_CHECKING:
+    from .predict import PredictedVideo
 
 FRAMES_SHOWN = 6
 _LINE = 130  # characters that fit above a row of frames
@@ -204,6 +207,51 @@ def draw_presence(benchmark: Benchmark, report: EvalReport, path: str | os.PathL
     more = f"; {left_out} classes that fewer frames have are left out" if left_out else ""
     title = f"{benchmark.title or benchmark.name}: bars, where a class is; lines, its score{more}"
     figure.suptitle(title, fontsize=9, parse_math=False)
+    _save(figure, path)
+
+
+def draw_prediction(
+    name: str, video: "PredictedVideo", classes: Sequence[str], smoothing: str, path: str | os.PathLike
+) -> None:
+    """
+    Writes a PNG with the ribbon of the classes predicted for a video, and below it the confidence: the probability of
+    the predicted class, or where the model gives none its score, from the least to the largest.
+
+    Args:
+        name: Of the video.
+        video: From [`predict`].
+        classes: Names.
+        smoothing: What was done to scores, for the title.
+        path: File to write, beside and then renamed.
+    """
+    from matplotlib.patches import Patch
+
+    occurring, colours = np.unique(video.classes), class_colours(len(classes))
+    figure = _figure(11, 2.4 + 0.2 * -(-len(occurring) // 4))
+    ribbon, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    period = (video.times[1] - video.times[0] if len(video.times) > 1 else video.duration) / 60
+    starts, end = video.times / 60, max(video.duration / 60, 1e-6)
+    _draw_ribbon(ribbon, 0, _columns(starts, period, end, video.classes), end, colours)
+    ribbon.set_ylim(1, 0)
+    ribbon.set_yticks([])
+    probabilities = video.probabilities
+    values = (video.scores if probabilities is None else probabilities).max(axis=1)
+    shown = np.append(values, values[-1:])
+    below.fill_between(np.append(starts, end), shown, step="post", color="#2f6f9f", alpha=0.4)
+    below.step(np.append(starts, end), shown, where="post", color="#2f6f9f", linewidth=0.7)
+    if probabilities is not None:
+        below.set_ylim(0, 1)
+        below.axhline(1 / len(classes), color="black", linewidth=0.6, linestyle=":")
+        below.text(end, 1 / len(classes), " chance", fontsize=6, va="center")
+    else:
+        below.set_ylim(values.min() - 1e-6, values.max() + 1e-6)
+    below.set_ylabel("confidence" if probabilities is not None else "score", fontsize=8)
+    below.set_xlim(0, end)
+    below.set_xlabel("minutes", fontsize=8)
+    below.tick_params(labelsize=7)
+    figure.suptitle(f"{name}   (smoothing: {smoothing})", fontsize=9, parse_math=False)
+    handles = [Patch(color=colours[place], label=f"{place}  {classes[place]}") for place in occurring]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
     _save(figure, path)
 
 

@@ -20,7 +20,7 @@ from .probe import probe_video
 from .sources import VideoSource
 
 # fmt: off
-SUFFIXES = frozenset((
+VIDEO_SUFFIXES = frozenset((
     ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts", ".mts", ".m2ts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v",
     ".vob", ".dat", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".3g2", ".divx", ".mxf", ".qt", ".rm",
     ".rmvb", ".dv", ".mp4v", ".mpv", ".mk3d", ".h264", ".264", ".h265", ".265", ".hevc", ".av1", ".ivf", ".y4m",
@@ -184,7 +184,7 @@ class _Names:
 
     def owners(self, path: Path) -> tuple[int, list[str], bool]:
         """Returns how surely a file is some videos', their names, and whether it may be a piece of them."""
-        stem = _composed(path.stem if path.suffix.lower() in SUFFIXES else path.name)
+        stem = _composed(path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name)
         if stem in self._by_name:
             return 4, self._by_name[stem], False
         if stem in self._by_id:
@@ -252,7 +252,7 @@ def _video_files(folder: Path, library: Path, skipped: dict[Path, str], names: _
             try:
                 if entry.is_dir():
                     pending.append(path)
-                elif path.suffix.lower() in SUFFIXES or names.is_one(entry.name):
+                elif path.suffix.lower() in VIDEO_SUFFIXES or names.is_one(entry.name):
                     size = entry.stat().st_size  # which fails for a link that leads nowhere
                     if entry.is_file():
                         yield path, size

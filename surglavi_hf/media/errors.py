@@ -24,7 +24,7 @@ class PastEndError(VideoDecodeError):
 
 
 # What to do about a file that cannot be read; never to delete it.
-GET_ANOTHER = "move it away, as it may be gone from YouTube, and download it again"
+GET_ANOTHER = "move it away, as there may be no other copy, and get it again"
 # What a disk that is full or may not be written to answers.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 END_TOLERANCE_S = 1.0  # containers and databases round durations; further past the end is a mistake

@@ -96,8 +96,8 @@ def test_other_backends_read_what_the_first_cannot(tmp_path, write_video, monkey
     for _ in range(3):
         assert shown(decode_frames(video, [0.15])) == [1]
     assert [record.getMessage() for record in caplog.records] == [
-        f"video {video} cannot be decoded by pyav (InvalidDataError: [Errno 1] the reason); move it away, as it may "
-        f"be gone from YouTube, and download it again; reading it with {others[0]}"
+        f"video {video} cannot be decoded by pyav (InvalidDataError: [Errno 1] the reason); move it away, as there "
+        f"may be no other copy, and get it again; reading it with {others[0]}"
     ]
     with pytest.raises(VideoDecodeError, match="the reason"):
         decode_frames(video, [0.15], "pyav")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from ...media import VideoDecodeError, read_header
+from ...media import VIDEO_SUFFIXES, VideoDecodeError, read_header
 from ...text_tables import read_table, read_text
 from .intervals import Interval, IntervalReader
 from .label_reader import files_by_video, numbered_images
@@ -19,7 +19,6 @@ from .readers.elan import Elan, read_tiers
 from .readers.label_studio import LabelStudio
 from .readers.segments import Segments
 
-_VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts")
 _MOST = 20_000  # files that are looked at
 _MANY = 60  # classes; more are texts
 # What people call the columns of segments.
@@ -117,7 +116,7 @@ def _files(root: Path) -> list[Path]:
 
 def _patterns(root: Path, files: Sequence[Path], draft: Draft) -> list[str]:
     """Where most videos are, with every suffix that is there."""
-    videos = [path for path in files if path.suffix.lower() in _VIDEOS]
+    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if not videos:
         return []
     folder, count = Counter(path.parent for path in videos).most_common(1)[0]

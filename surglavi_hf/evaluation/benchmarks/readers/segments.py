@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ....media import VIDEO_SUFFIXES
 from ....options import option
 from ....text_tables import TableRow, read_table
 from ..intervals import Interval, IntervalReader, refuse_all
@@ -78,7 +79,4 @@ def video_name(text: str) -> str:
     """A video as tables name it: without folders, which may be of another machine, and without `.mp4`."""
     name = text.replace("\\", "/").rpartition("/")[2].strip()
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and suffix.lower() in _SUFFIXES else name
-
-
-_SUFFIXES = ("mp4", "mov", "mkv", "avi", "webm", "m4v", "mpg", "mpeg", "wmv", "ts")
+    return stem if dot and f".{suffix.lower()}" in VIDEO_SUFFIXES else name
