@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import platform
 from datetime import date
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yt_dlp
 from rich.console import Console
 from yt_dlp.globals import supported_js_runtimes
@@ -22,7 +24,12 @@ def found(findings):
 
 def test_this_machine(tmp_path):
     findings = found(examine(tmp_path / "not" / "there"))
-    assert list(findings) == ["JavaScript runtime", "yt-dlp", "decoders", "FFmpeg", "disk", "Hugging Face Hub"]
+    extras = ["extra evaluation", "extra demo", "extra torchcodec", "extra lora"]
+    videos = ["JavaScript runtime", "yt-dlp", "decoders", "FFmpeg", "disk", "Hugging Face Hub"]
+    assert list(findings) == ["Python", "device", "memory", "libraries", *extras, *videos]
+    assert not findings["JavaScript runtime"].needed, "nothing is to be downloaded"
+    assert findings["extra demo"].found == "there" or findings["extra demo"].remedy.startswith("pip install 'surglavi")
+    assert torch.__version__ in findings["device"].found and platform.python_version() in findings["Python"].found
     assert findings["yt-dlp"].found.startswith(yt_dlp.version.__version__)
     assert "pyav" in findings["decoders"].found and str(tmp_path / "not") in findings["disk"].found
 
@@ -77,9 +84,9 @@ def test_an_old_yt_dlp(monkeypatch):
 
 def test_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
-    assert "make room" in doctor._disk(tmp_path).remedy
+    assert "make room" in doctor._disk(tmp_path, 0).remedy
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert doctor._disk(tmp_path).needed
+    assert doctor._disk(tmp_path, 0).needed
 
 
 def test_the_disk_of_a_database(tmp_path, monkeypatch):
@@ -88,7 +95,7 @@ def test_the_disk_of_a_database(tmp_path, monkeypatch):
     write_database(tmp_path / DATABASE_NAME, videos=rows)
     for free, needed in ((1e12, False), (5e9, True)):
         monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
-        finding = doctor._disk(tmp_path)
+        finding = doctor._disk(tmp_path, doctor._still_to_come(tmp_path))
         assert "about 6.3 GB to download" in finding.found and finding.needed == bool(finding.remedy) == needed
 
 
@@ -104,3 +111,20 @@ def test_table():
     console.print(show_findings([Finding("a", "x"), Finding("b", "[red]y", "do"), Finding("c", "z", "must", True)]))
     text = console.export_text()
     assert [mark in text for mark in ("✓", "!", "✗")] == [True] * 3 and "[red]y" in text
+
+
+def test_a_javascript_runtime_is_needed_where_downloads_are_due(tmp_path, monkeypatch):
+    """An old Node is no error on a machine that downloads nothing."""
+    old = SimpleNamespace(name="node", version="20.1.0", supported=False)
+    monkeypatch.setattr(supported_js_runtimes, "value", {"node": lambda path: SimpleNamespace(info=old)})
+    for still_to_come in (0.0, 5e9):
+        monkeypatch.setattr(doctor, "_still_to_come", lambda folder, size=still_to_come: size)
+        finding = found(examine(tmp_path))["JavaScript runtime"]
+        assert finding.needed == bool(still_to_come) and "too old" in finding.found
+
+
+def test_an_extra_that_is_not_whole(monkeypatch):
+    monkeypatch.setattr(doctor, "_is_installed", lambda item: item.name != "faiss-cpu")
+    finding = found(doctor._extras())["extra evaluation"]
+    assert finding.found == "without faiss-cpu" and "'surglavi-hf[evaluation]'" in finding.remedy
+    assert not finding.needed

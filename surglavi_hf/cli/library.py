@@ -66,9 +66,10 @@ def add_commands(commands: Any) -> None:
         "doctor",
         _doctor,
         _doctor_options,
-        help="whether this machine has what downloads and decoding need",
-        description="Looks for a JavaScript runtime, yt-dlp, decoders, FFmpeg, disk and a Hub login, and names the "
-        "remedy for what is missing. Exit status 1 where something is needed, 2 for wrong usage.",
+        help="what this machine has, and what it lacks for videos, models and evaluations",
+        description="Shows Python, device, memory, versions of libraries and extras, and looks for a JavaScript "
+        "runtime, yt-dlp, decoders, FFmpeg, disk and a Hub login; names the remedy for what is missing. Exit status 1 "
+        "where something is needed (a JavaScript runtime is where videos are to be downloaded), 2 for wrong usage.",
         example="doctor --data-dir DIR",
         error_status=2,
     )
