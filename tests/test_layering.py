@@ -23,7 +23,7 @@ ROOMS = {
     "cli": {"data", "media", "surgclip", "evaluation", "hub", "training", "demo"},
 }
 OWNERS = {
-    "sqlite3": {"data/database.py", "demo/corpus.py"},  # the demo writes a database
+    "sqlite3": {"data/database.py", "data/write_database.py"},
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
     "huggingface_hub.HfApi": {"hub/background.py", "hub/repository.py"},
     "decord": {"media/decord_decoder.py"},

@@ -1,14 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that show a corpus: demo, check, tree."""
+"""Commands that make and show a corpus: import, demo, check, tree."""
 
 import argparse
 import json
 from typing import Any
 
+from ..options import add_options, options_of
 from .command import add_command, add_data_dir, whole
 
 
 def add_commands(commands: Any) -> None:
+    add_command(
+        commands,
+        "import",
+        _import,
+        _import_options,
+        help="a corpus of one's own videos and captions",
+        description="Makes a new folder DIR of the form that SurgLaVi has, out of captions (CSV, TSV or JSON lines "
+        "with video, start, end, caption and maybe level; SRT or VTT named as their videos; or a folder of such "
+        "files) and a folder of videos, which are linked. Everything is checked first: where a row is wrong, it is "
+        "named, and nothing is written. Then check, tree, frames, train, retrieval, search, embed and push work on "
+        "DIR.",
+        example="import captions.csv --videos VIDEOS --data-dir DIR --title 'Our operations' --license cc-by-4.0",
+    )
     add_command(
         commands,
         "demo",
@@ -82,4 +96,29 @@ def _tree(options: argparse.Namespace) -> int:
 
     for roots in caption_trees(options.video, options.data_dir):
         show(show_tree(roots))
+    return 0
+
+
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    from ..data.import_captions import ImportOptions
+
+    parser.add_argument("captions", metavar="CAPTIONS", help="a file of captions, or a folder of them")
+    parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos, flat or nested")
+    parser.add_argument("--data-dir", required=True, metavar="DIR", help="new folder for the corpus")
+    add_options(parser, ImportOptions)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from rich import print as show
+
+    from ..data.import_captions import ImportOptions, import_captions
+
+    done = import_captions(options.captions, options.videos, options.data_dir, options_of(ImportOptions, options))
+    levels = ", ".join(f"{number:,} of level {level}" for level, number in done.captions.items())
+    show(f"{done.database.parent}: {done.videos:,} videos, captions: {levels}")
+    if done.doubled:
+        show(f"{done.doubled:,} captions came twice and are there once")
+    if done.unused:
+        show(f"{len(done.unused):,} videos have no captions and are left out, such as {done.unused[0]}")
+    show(f"next: surglavi check {done.database.parent}")
     return 0

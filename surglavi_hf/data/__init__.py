@@ -10,6 +10,7 @@ from ..media.identity import find_youtube_id, video_identity
 from .caption_options import CaptionOptions, SplitOptions
 from .clip_feature import VideoClip
 from .clips import Clip, sample_timestamps
+from .corpus_info import CorpusInfo, read_corpus_info
 from .database import DATABASE_NAME, Level
 from .splits import split_position, video_identities
 
@@ -41,11 +42,13 @@ __all__ = [
     "DATABASE_NAME",
     "CaptionOptions",
     "Clip",
+    "CorpusInfo",
     "Level",
     "SplitOptions",
     "VideoClip",
     "VideoDecodeError",
     "find_youtube_id",
+    "read_corpus_info",
     "sample_timestamps",
     "split_position",
     "video_identities",

@@ -13,6 +13,7 @@ import pyarrow as pa
 from ..media import VideoLibrary
 from .caption_options import CaptionOptions
 from .clip_feature import VideoClip
+from .corpus_info import read_corpus_info
 from .database import LEVEL_NAMES, VIDEO_COLUMNS, Level, open_database, read_videos
 from .splits import shard_edges
 from .tables import caption_tables, transcription_tables, video_tables
@@ -30,6 +31,7 @@ _CODE = (
     "caption_options",
     "clip_feature",
     "clips",
+    "corpus_info",
     "database",
     "hierarchy",
     "splits",
@@ -136,11 +138,13 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
         return super()._create_builder_config(config_name, custom_features, **options)
 
     def _info(self) -> datasets.DatasetInfo:
+        corpus = read_corpus_info(self.config.database)
+        what = "SurgLaVi" if corpus is None else corpus.title
         return datasets.DatasetInfo(
-            description="SurgLaVi: surgical clips and captions at three nested levels. `import surglavi_hf` before "
+            description=f"{what}: surgical clips and captions at three nested levels. `import surglavi_hf` before "
             "load_dataset or load_from_disk makes their clips readable.",
-            homepage="https://huggingface.co/datasets/aleperez24/SurgLaVi",
-            license="CC BY-NC-SA 4.0",
+            homepage="https://huggingface.co/datasets/aleperez24/SurgLaVi" if corpus is None else "",
+            license="CC BY-NC-SA 4.0" if corpus is None else corpus.license or "",
             features=self._features(),
         )
 

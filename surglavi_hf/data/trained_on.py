@@ -13,7 +13,7 @@ from ..media.identity import video_identity
 
 TRAINING_NAME = "training.json"
 # What training records there beside the settings of a run.
-RECORDED = ("trained_on", "trained_on_unknown")
+RECORDED = ("trained_on", "trained_on_unknown", "corpus")
 NO_RECORD = f"no {TRAINING_NAME} beside its weights says which videos it was trained on"
 _KEY = re.compile(r"[0-9a-f]{16}")
 

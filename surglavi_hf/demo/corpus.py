@@ -7,16 +7,15 @@ own look but for the motion pair, whose clips are the same frames in opposite or
 
 import multiprocessing
 import os
-import sqlite3
 import string
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..data import DATABASE_NAME, Level, split_position
+from ..data import DATABASE_NAME, CorpusInfo, Level, split_position
+from ..data.write_database import NewCaption, NewVideo, write_database
 from ..interrupts import interrupts_for_us_alone
 from ..media import VideoLibrary
 from .drawing import ACTIONS, FPS, INSTRUMENTS, PAUSE_S, SIZE, TASK_S, TISSUES, Task, write_video
@@ -61,23 +60,6 @@ def plan_video(rng: np.random.Generator, test: bool) -> list[Task]:
                 tasks.append(Task(str(tissue), str(instrument), str(action), time, phase, step))
                 time += TASK_S + PAUSE_S
     return tasks
-
-
-SCHEMA = """
-    CREATE TABLE videos(
-        video_id INTEGER PRIMARY KEY, title varchar, name varchar, url varchar, runtime varchar, year INTEGER,
-        fps FLOAT, duration FLOAT, frame_count INTEGER, width INTEGER, height INTEGER, youtube_id varchar,
-        description TEXT, procedure_modality varchar, procedure_type varchar, specialty varchar, subject varchar,
-        total_caption_count INTEGER);
-    CREATE TABLE levels(level_id INTEGER PRIMARY KEY, name varchar NOT NULL);
-    CREATE TABLE captions(
-        caption_id INTEGER PRIMARY KEY, video_id INTEGER NOT NULL REFERENCES videos(video_id), video_name varchar,
-        level_id INTEGER NOT NULL REFERENCES levels(level_id), raw_narration TEXT, start_time FLOAT, end_time FLOAT,
-        duration FLOAT, is_surgical_content BOOLEAN, is_descriptive BOOLEAN, caption TEXT);
-    CREATE TABLE transcriptions(
-        transcription_id INTEGER PRIMARY KEY, video_id INTEGER NOT NULL REFERENCES videos(video_id),
-        file_path varchar, text TEXT);
-"""
 
 
 def caption_rows(tasks: list[Task], rng: np.random.Generator) -> list[tuple]:
@@ -146,25 +128,24 @@ def write_corpus(
             pool.shutdown(cancel_futures=True)  # or all the rest would be drawn before it is heard
             raise
 
-    beside = data_dir / f".{DATABASE_NAME}-unfinished"
-    beside.unlink(missing_ok=True)
-    with closing(sqlite3.connect(beside)) as connection, connection:
-        connection.executescript(SCHEMA)
-        connection.executemany("INSERT INTO levels VALUES (?, ?)", [(level, level.name.lower()) for level in Level])
-        for number, ((name, youtube_id, tasks), duration) in enumerate(zip(videos, durations, strict=True)):
-            rows = caption_rows(tasks, rng) if number < num_train + num_test else []
-            _insert(connection, number + 1, name, youtube_id, duration, rows)
-    beside.rename(data_dir / DATABASE_NAME)
+    title = "Drawn procedures"
+    CorpusInfo(title, "Procedures drawn by surglavi demo, and captions that are true of them.", "apache-2.0").write(
+        data_dir
+    )
+    silent = range(num_train + num_test, len(videos))
+    rows = [[] if number in silent else caption_rows(tasks, rng) for number, (_, _, tasks) in enumerate(videos)]
+    numbered = enumerate(zip(videos, durations, rows, strict=True), start=1)
+    write_database(
+        data_dir / DATABASE_NAME,
+        [_video(number, name, id_, duration, of) for number, ((name, id_, _), duration, of) in numbered],
+    )
     return data_dir
 
 
-def _insert(
-    connection: sqlite3.Connection, video_id: int, name: str, youtube_id: str, duration: float, rows: list[tuple]
-) -> None:
-    """Inserts a video with its captions (as `caption_rows` makes them) and its transcription."""
-    video = {
-        "video_id": video_id,
-        "title": f"Drawn procedure {video_id}",
+def _video(number: int, name: str, youtube_id: str, duration: float, rows: list[tuple]) -> NewVideo:
+    """A video with its captions, as `caption_rows` makes them, and its transcription."""
+    columns = {
+        "title": f"Drawn procedure {number}",
         "name": name,
         "url": f"https://www.youtube.com/watch?v={youtube_id}",
         "runtime": f"{int(duration) // 60}:{int(duration) % 60:02d}",
@@ -179,21 +160,10 @@ def _insert(
         "procedure_modality": "laparoscopic",
         "procedure_type": "drawing",
         "specialty": "demo",
-        "subject": None,
-        "total_caption_count": len(rows),
     }
-    connection.execute(
-        f"INSERT INTO videos({', '.join(video)}) VALUES ({', '.join('?' * len(video))})", list(video.values())
-    )
-    connection.executemany(
-        "INSERT INTO captions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (video_id, name, level, narration, start, end, end - start, surgical, descriptive, caption)
-            for level, narration, start, end, surgical, descriptive, caption in rows
-        ],
-    )
-    if rows:
-        spoken = " ".join(row[1] for row in rows if row[0] is Level.TASK)
-        connection.execute(
-            "INSERT INTO transcriptions VALUES (NULL, ?, ?, ?)", (video_id, f"transcriptions/{name}.json", spoken)
-        )
+    captions = [
+        NewCaption(level, start, end, caption, narration, surgical, descriptive)
+        for level, narration, start, end, surgical, descriptive, caption in rows
+    ]
+    spoken = " ".join(row[1] for row in rows if row[0] is Level.TASK)
+    return NewVideo(columns, captions, (f"transcriptions/{name}.json", spoken) if rows else None)

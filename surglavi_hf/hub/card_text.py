@@ -35,8 +35,7 @@ class Card:
     @classmethod
     def render(cls, package: str, name: str, values: Mapping[str, str]) -> "Card":
         """Fills in one of the templates of a package, for example `surglavi_hf.model_card`."""
-        template = Template((files(package) / name).read_text(encoding="utf-8"))
-        return cls.parse(template.substitute(values))
+        return cls.parse(template(name, package).substitute(values))
 
     def __str__(self) -> str:
         return f"---\n{CardData(**self.data).to_yaml()}\n---\n\n{self.text.strip()}\n"
@@ -72,6 +71,11 @@ class Card:
             kept["tags"] = list(dict.fromkeys([*kept["tags"], *self.data.get("tags", [])]))
         text = "\n\n".join(part for part in (before.strip(), block, after.strip()) if part)
         return str(Card(self.data | kept, text))
+
+
+def template(name: str, package: str = "surglavi_hf.loading_script") -> Template:
+    """Returns one of the texts that cards are made of."""
+    return Template((files(package) / name).read_text(encoding="utf-8").rstrip() + "\n")
 
 
 def table(rows: list[list[str]]) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from safetensors import safe_open
 
-from .card_text import Card, table
+from ..data.corpus_info import info_of
+from ..data.trained_on import RECORDED
+from .card_text import Card, inline, table
 from .model_results import Results, eval_results, read_lines, results_markdown, weight_files
 
 COMPUTED = ("base_model", "license", "model-index")
@@ -45,6 +47,10 @@ def render_model_card(folder: str | Path, repo_id: str | None = None) -> Card:
     results = Results.read(folder, METRICS_NAME)
     values |= {"repo_id": repo_id or folder.name, "results": results_markdown(results)}
     card = Card.render("surglavi_hf.model_card", "trained.md" if is_trained else "released.md", values)
+    if own := values.get("corpus"):  # what is said of SurgLaVi in the metadata is of another corpus
+        card.data |= {"license": own.license or "unknown"}
+        card.data["tags"] = [tag for tag in card.data["tags"] if not tag.startswith("arxiv:")]
+        card.data.pop("datasets", None)
     data = ModelCardData(**card.data)
     if base_models := values.get("base_models"):
         data.base_model = base_models
@@ -68,8 +74,8 @@ def _trained(folder: Path) -> dict[str, Any]:
         "layout": vision["layout"],
         "step": str(lines[-1].get("step", 0) if lines else 0),
         "progress": _progress(last),
-        "data": _data(settings),
-        "settings": table([[k, str(v)] for k, v in settings.items() if not k.startswith("trained_on")]),
+        **_about_data(settings, folder),
+        "settings": table([[k, str(v)] for k, v in settings.items() if k not in RECORDED]),
         "base_models": [name for name in origins if isinstance(name, str) and name.count("/") == 1],
     }
 
@@ -110,9 +116,41 @@ def _progress(last: dict) -> str:
     )
 
 
-def _data(settings: dict[str, Any]) -> str:
+_SURGLAVI = {
+    "trained_on": "SurgLaVi\n([arXiv 2509.10555](https://arxiv.org/abs/2509.10555))",
+    "limits": "It was trained on public videos and on captions that machines made from what surgeons said: what is "
+    "rare\nthere, or never spoken of, it does not know",
+    "origin": "SurgLaVi's captions come from the narration of YouTube videos, which stay with their uploaders. Which "
+    "videos had\ndisappeared before this training is not recorded.",
+    "licence": "The weights follow the captions they were trained on, "
+    "[CC BY-NC-SA 4.0](https://creativecommons.org/licenses/by-nc-sa/4.0/); the code\nbeside them is under the Apache "
+    "License 2.0. The videos belong to their uploaders.",
+}
+
+
+def _about_data(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a card says of the data: of SurgLaVi, or of the corpus that training wrote down."""
+    recorded = settings.get("corpus")
+    if recorded is None:
+        return {"data": _data(settings, "YouTube id"), "corpus": None, **_SURGLAVI}
+    try:
+        corpus = info_of(recorded)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder / TRAINING_NAME}, corpus: {error}; train again") from error
+    said = f"under the licence `{corpus.license}`" if corpus.license else "whose licence its publisher has not said"
+    return {
+        "data": _data(settings, "identity"),
+        "corpus": corpus,
+        "trained_on": f"*{inline(corpus.title)}*",
+        "limits": "What is rare in the videos and captions it was trained on it does not know",
+        "origin": inline(corpus.description),
+        "licence": f"It was trained on captions {said}; the code beside the weights is under the Apache License 2.0.",
+    }
+
+
+def _data(settings: dict[str, Any], hashed: str) -> str:
     level = settings.get("level")
     which = "captions of all levels" if level in (None, "all") else f"captions of level `{level}`"
     held_out = sum(settings.get(f"{split}_fraction") or 0 for split in ("validation", "test"))
-    rest = f" {held_out:.0%} of the videos were held out, chosen by a hash of their YouTube id." if held_out else ""
+    rest = f" {held_out:.0%} of the videos were held out, chosen by a hash of their {hashed}." if held_out else ""
     return f"The training split of a database in SurgLaVi's format, {which}.{rest}"

@@ -10,9 +10,9 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
-from ..data import Level
+from ..data import CorpusInfo, Level
 from ..data.embeddings import EMBEDDINGS, Embeddings
-from .card_text import Card, table
+from .card_text import Card, inline, table, template
 from .dataset_tables import SplitTables
 from .takedown import TAKEDOWN_NAME, Takedown
 
@@ -21,30 +21,44 @@ _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "
 
 
 def render_dataset_card(
-    repo_id: str, parts: Sequence[SplitTables], takedown: Takedown, embeddings: Embeddings | None = None
+    repo_id: str,
+    parts: Sequence[SplitTables],
+    takedown: Takedown,
+    embeddings: Embeddings | None = None,
+    corpus: CorpusInfo | None = None,
 ) -> Card:
     """
     Returns the card of a dataset: its metadata (configs, features, sizes) and text, from the template
-    `loading_script/README.md`.
+    `loading_script/README.md` of SurgLaVi, or `own_corpus.md` of another corpus.
 
     Args:
         repo_id: Where it is pushed to.
         parts: What is pushed.
         takedown: What was left out.
         embeddings: Published beside it.
+        corpus: What it says of itself, where it is not SurgLaVi.
     """
     videos = pa.concat_tables([part.dataset.data.table for part in parts if part.config == "videos"])
     narrated = pc.sum(pc.greater(videos["total_caption_count"], 0)).as_py() or 0
     values = {
         "repo_id": repo_id,
-        "rows": table([[f"`{p.config}`", p.split, f"{len(p.dataset):,}", _row_of(p.config)] for p in parts]),
-        "levels": table([_level_row(level, parts) for level in reversed(Level)]),
+        "contents": template("contents.md").substitute(
+            rows=table([[f"`{p.config}`", p.split, f"{len(p.dataset):,}", _row_of(p.config)] for p in parts]),
+            levels=table([_level_row(level, parts) for level in reversed(Level)]),
+        ),
+        "columns": template("columns.md").template,
         "videos": f"{videos.num_rows:,}",
         "narrated": f"{narrated:,}",
         "taken_down": _taken_down(takedown),
         "embeddings": _embeddings_section(embeddings),
     }
-    card = Card.render("surglavi_hf.loading_script", "README.md", values)
+    if corpus is None:
+        card = Card.render("surglavi_hf.loading_script", "README.md", values)
+    else:
+        licence = f"Captions and metadata: {corpus.license}." if corpus.license else "The publisher has not said one."
+        values |= {"title": inline(corpus.title), "description": inline(corpus.description), "licence": licence}
+        card = Card.render("surglavi_hf.loading_script", "own_corpus.md", values)
+        card.data |= {"pretty_name": corpus.title, "license": corpus.license or "unknown"}
     data = DatasetCardData(**card.data)
     configs = list(dict.fromkeys(part.config for part in parts))
     MetadataConfigs({name: _data_files(name, parts) for name in configs}).to_dataset_card_data(data)

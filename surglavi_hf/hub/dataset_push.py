@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data import SplitOptions, find_database
+from ..data import SplitOptions, find_database, read_corpus_info
 from ..data.embeddings import EMBEDDINGS, Embeddings
 from .dataset_card import COMPUTED, render_dataset_card
 from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, with_copies, write_shards
@@ -82,14 +82,15 @@ def push_dataset(
                 f"none of the {len(given.caption_id):,} embeddings of {embeddings} is of a caption that is published; "
                 "embed the clips of this database"
             )
-        card = render_dataset_card(repo_id, parts, both, given)
+        corpus = read_corpus_info(data_dir)
+        card = render_dataset_card(repo_id, parts, both, given, corpus)
         files: dict[str, Content] = {name: path for part in parts for name, path in part.files.items()}
         files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
         if len(both):
             files[TAKEDOWN_NAME] = both.to_text().encode()
         check_dataset_files(files)
         earlier = {name for name in repository.files if SHARD_NAME.fullmatch(name)}
-        pushed = repository.push(files, earlier, "Push SurgLaVi's tables", tag)
+        pushed = repository.push(files, earlier, f"Push tables of {corpus.title if corpus else 'SurgLaVi'}", tag)
     rows = {(part.config, part.split): len(part.dataset) for part in parts}
     newly = (both - published) if earlier else Takedown()
     return PushedDataset(pushed, rows, both, newly, unknown_entries(data_dir, asked))

@@ -18,7 +18,7 @@ _PARTS = {
     "DownloadSummary": "download",
     "FrameStoreBuild": "build_frames",
     "FrameStoreOptions": "frame_store",
-    "VIDEO_SUFFIXES": "adopt",
+    "VIDEO_SUFFIXES": "identity",
     "VideoRecord": "inventory",
     "YOUTUBE_PACE_S": "download",
     "adopt_videos": "adopt",

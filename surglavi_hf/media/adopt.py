@@ -13,19 +13,12 @@ from tqdm.auto import tqdm
 from ..files import unfinished_path
 from .container import Header
 from .errors import VideoDecodeError
-from .identity import find_youtube_id
+from .identity import VIDEO_SUFFIXES, find_youtube_id
 from .library import VideoLibrary, is_file_name
 from .manifest import Manifest, attempt_of_a_file
 from .probe import probe_video
 from .sources import VideoSource
 
-# fmt: off
-VIDEO_SUFFIXES = frozenset((
-    ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts", ".mts", ".m2ts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v",
-    ".vob", ".dat", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".3g2", ".divx", ".mxf", ".qt", ".rm",
-    ".rmvb", ".dv", ".mp4v", ".mpv", ".mk3d", ".h264", ".264", ".h265", ".265", ".hevc", ".av1", ".ivf", ".y4m",
-))
-# fmt: on
 _ID_LENGTH = 11
 _POINTERS = {
     b"version https://git-lfs": "is a Git LFS pointer, not the video; git lfs pull brings it",

@@ -5,6 +5,13 @@ import re
 import unicodedata
 from urllib.parse import unquote, urlsplit
 
+# fmt: off
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".ts", ".mts", ".m2ts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v",
+    ".vob", ".dat", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".3g2", ".divx", ".mxf", ".qt", ".rm",
+    ".rmvb", ".dv", ".mp4v", ".mpv", ".mk3d", ".h264", ".264", ".h265", ".265", ".hevc", ".av1", ".ivf", ".y4m",
+))
+# fmt: on
 YOUTUBE_ID = re.compile(r"[\w-]{11}", re.ASCII)
 _DOMAINS = r"(?:youtube(?:-nocookie|kids)?\.com|youtube\.googleapis\.com|youtu\.be)\.?"
 _YOUTUBE_HOST = re.compile(rf"(?:.*\.)?{_DOMAINS}", re.IGNORECASE)
@@ -50,6 +57,13 @@ def find_youtube_id(youtube_id: str | None, url: str | None = None) -> str | Non
         candidates.append(linked)
     found = [candidate for candidate in candidates if candidate]
     return next(filter(YOUTUBE_ID.fullmatch, found), found[0] if found else None)
+
+
+def named_video(text: str) -> str:
+    """Returns a video as tables name it: without folders, which may be of another machine, and without a suffix."""
+    name = text.replace("\\", "/").rpartition("/")[2].strip(BLANKS)
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in VIDEO_SUFFIXES else name
 
 
 def is_youtube(address: str) -> bool:

@@ -213,8 +213,10 @@ class _Training:
             self.saved_step = self.run.step
 
     def _recorded(self) -> dict[str, Any]:
-        """The settings, and which videos were trained on."""
-        return {**asdict(self.config), **self.run.trained_on.recorded()}
+        """The settings, which videos were trained on, and what their corpus says of itself."""
+        corpus = self.run.corpus
+        about = {} if corpus is None else {"corpus": asdict(corpus)}
+        return {**asdict(self.config), **self.run.trained_on.recorded(), **about}
 
     def _publish(self) -> bool:
         """Writes `model/` and pushes it, if there has been a step since; returns whether it could be written."""

@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from accelerate.utils import DistributedType, set_seed
 from datasets import Dataset
 from torch.distributed.tensor import DTensor
 
+from ..data import CorpusInfo, read_corpus_info
 from ..data.trained_on import TrainedOn, read_trained_on, trained_on_of, video_keys
 from ..surgclip import SurgCLIPModel, SurgCLIPProcessor
 from .accelerator import check_agreement, make_accelerator
@@ -74,6 +76,7 @@ class TrainingRun:
                 self.dataset = rows_of(dataset, "the dataset", config.level)
             self.validation = _validation_clips(config, validation_dataset) if config.eval_steps else None
         self.trained_on = _trained_on(config, self.dataset, model)
+        self.corpus = _corpus(config)
         if model is not None:
             model, self.processor = start_from(model, processor, config.num_frames)
         else:
@@ -275,6 +278,15 @@ def _validation_clips(config: TrainingConfig, given: Dataset | None) -> Dataset:
     dataset = load_rows(config, "validation") if given is None else rows_of(given, where, config.level)
     count = min(len(dataset), config.max_eval_clips)
     return dataset.select([number * len(dataset) // count for number in range(count)])
+
+
+def _corpus(config: TrainingConfig) -> CorpusInfo | None:
+    """What is trained on, for cards; None of SurgLaVi."""
+    if config.data_dir:
+        return read_corpus_info(config.data_dir)
+    if config.dataset_name:
+        return CorpusInfo(Path(config.dataset_name).name, f"Clips and captions of the dataset {config.dataset_name}.")
+    return CorpusInfo("a dataset of its own", "Clips and captions that whoever trained it gave.")
 
 
 def _trained_on(config: TrainingConfig, dataset: Dataset, model: SurgCLIPModel | None) -> TrainedOn:

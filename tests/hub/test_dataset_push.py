@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,9 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard, HfApi
 
 from surglavi_hf.cli import main
-from surglavi_hf.data import CONFIGS, SplitOptions
+from surglavi_hf.data import CONFIGS, DATABASE_NAME, SplitOptions
 from surglavi_hf.hub import HubError, push_dataset
-from surglavi_hf.hub.card_text import BEGIN
+from surglavi_hf.hub.card_text import BEGIN, template
 
 FRACTIONS = {"validation_fraction": 0.3, "test_fraction": 0.3}
 LOAD = """
@@ -108,7 +109,13 @@ def test_other_splits_replace_the_files(corpus, repository, stranger):
     assert len(load(stranger, ["step"], "v1")["step False"]["train"]) < len(expected), "a version stays what it was"
 
 
-def test_the_card(corpus, repository, hub_server):
+@pytest.mark.parametrize("own", [True, False])
+def test_the_card(corpus, repository, hub_server, tmp_path, own):
+    """Of the demo's corpus, which says what it is; and of SurgLaVi, which has no file that does."""
+    if not own:
+        (tmp_path / "corpus").mkdir()
+        shutil.copy(corpus / DATABASE_NAME, tmp_path / "corpus")
+        corpus = tmp_path / "corpus"
     push_dataset(corpus, "me/surglavi")
     files = repository()["commits"][-1]["files"]
     card = DatasetCard(files["README.md"].decode())
@@ -120,10 +127,16 @@ def test_the_card(corpus, repository, hub_server):
         assert info[config]["splits"][0]["num_examples"] == len(rows)
         assert f"| `{config}` | train | {len(rows):,} |" in card.text
         assert info[config]["download_size"] == len(files[f"{config}/train-00000-of-00001.parquet"])
-    assert card.data.size_categories == ["n<1K"] and card.data.license == "cc-by-nc-sa-4.0"
-    for section in ("Columns", "How to get the videos", "Licence", "Takedown", "Limits", "Citation"):
+    assert card.data.size_categories == ["n<1K"]
+    assert card.data.license == ("apache-2.0" if own else "cc-by-nc-sa-4.0")
+    sections = ("With the videos", "Takedown") if own else ("How to get the videos", "Takedown", "Limits", "Citation")
+    for section in ("Columns", "Licence", *sections):
         assert f"## {section}" in card.text
-    assert "$" not in card.text and 'load_dataset("me/surglavi", "phase"' in card.text
+    assert "$" not in card.text and 'load_dataset("me/surglavi", ' in card.text
+    of_surglavi = ("SurgLaVi", "YouTube", "arxiv", "2509.10555", "Perez", "nc-sa", "aleperez24")
+    said = files["README.md"].decode().replace(template("columns.md").template, "").replace("me/surglavi", "")
+    assert own != any(word in said for word in of_surglavi)
+    assert ("# Drawn procedures" in card.text) == own
     named = set(re.findall(r"`([a-z_]+)`", card.text))
     assert set(load_dataset("surglavi", data_dir=str(corpus), split="train").features) - {"clip"} <= named
     assert set(load_dataset("surglavi", "videos", data_dir=str(corpus), split="train").features) <= named
@@ -197,7 +210,7 @@ def test_what_is_taken_down_stays_down(corpus, tmp_path, repository, embeddings)
 def test_words_in_the_card_stay(corpus, repository):
     push_dataset(corpus, "me/surglavi")
     text = repository()["commits"][-1]["files"]["README.md"].decode().replace(BEGIN, f"Our words.\n\n{BEGIN}")
-    text = text.replace("license: cc-by-nc-sa-4.0", "license: cc-by-nc-sa-4.0\nviewer: true")
+    text = text.replace("license: apache-2.0", "license: apache-2.0\nviewer: true")
     HfApi().upload_file(
         path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/surglavi", repo_type="dataset"
     )

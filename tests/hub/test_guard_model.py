@@ -119,13 +119,16 @@ def test_a_log_of_something_else(folder, hub_server, line):
 def test_a_picture_in_a_report(folder, hub_server):
     path = folder / "evaluation" / "phase.json"
     report = EvalReport.from_json(path)
+    content = {name: value for name, value in vars(report).items() if name != "scores"}
     for changed in (
+        {"per_video": [{"video": FORMS["base64 in words of 8"](picture())}]},
+        {"title": FORMS["hex groups"](picture())},
         {"protocol": report.protocol | {"note": FORMS["hex groups"](picture())}},
         {"per_class": [{"name": FORMS["base64 in words of 8"](picture())}]},
         {"predictions": list(picture())},
         {"predictions": [-1] * len(report.predictions)},
     ):
-        path.write_text(json.dumps(vars(report) | changed))
+        path.write_text(json.dumps(content | changed))
         refused(folder, hub_server, r"evaluation/phase\.json is not pushed")
 
 

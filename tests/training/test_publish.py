@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
 from huggingface_hub import ModelCard
 from transformers import AutoModel
 
+from surglavi_hf import TrainingConfig, train
 from surglavi_hf.hub import render_model_card
 from surglavi_hf.training.publish import MAX_LINES, write_model
 from surglavi_hf.training.start import new_tiny_model
@@ -78,3 +81,22 @@ def test_a_card_of_no_steps(tiny, tmp_path):
     empty.write_text("")
     write_model(*tiny, {}, empty, tmp_path / "model")
     assert "Untrained." in str(render_model_card(tmp_path / "model"))
+
+
+def test_the_card_of_a_model_says_what_it_was_trained_on(stored_corpus, tmp_path):
+    """The demo's corpus says what it is; SurgLaVi, without such a file, is SurgLaVi; a given dataset is neither."""
+    for name, own in (("drawn", True), ("surglavi", False)):
+        corpus = tmp_path / name
+        shutil.copytree(stored_corpus, corpus)
+        if not own:
+            (corpus / "corpus.json").unlink()
+        settings = {"data_dir": str(corpus), "max_steps": 1, "per_device_train_batch_size": 4, "level": "phase"}
+        model = train(TrainingConfig(output_dir=str(tmp_path / f"{name}-run"), **settings))
+        card = (model / "README.md").read_text()
+        of_surglavi = card.split("## Citation")[0].replace("surglavi_hf", "").replace("SurgLaVi's format", "")
+        assert ("SurgLaVi" in of_surglavi, "YouTube" in card, "nc-sa" in card) == ((not own,) * 3)
+        assert ("trained with surglavi_hf on *Drawn procedures*" in card) == own and "$" not in card
+        assert ("license: apache-2.0" in card) == own
+    rows = load_dataset("surglavi", "phase", data_dir=str(stored_corpus), split="train")
+    config = TrainingConfig(output_dir=str(tmp_path / "given"), max_steps=1, per_device_train_batch_size=4)
+    assert "on *a dataset of its own*" in (train(config, rows) / "README.md").read_text()

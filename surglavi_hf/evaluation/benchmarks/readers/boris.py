@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ....media.identity import named_video
 from ....options import option
 from ....text_tables import TableRow, read_table
 from ..intervals import Interval, IntervalReader, refuse_all
-from .segments import video_name
 
 _OBSERVATION, _BEHAVIOR, _SUBJECT, _OFFSET = "Observation id", "Behavior", "Subject", "Time offset (s)"
 _MEDIA = ("Media file name", "Media file path", "Media file")
@@ -121,5 +121,5 @@ def _shifted(row: TableRow) -> bool:
 def _video(row: TableRow) -> str:
     for name in (*_MEDIA, _OBSERVATION):
         if (text := row.cells.get(name, "")) not in ("", "NA"):
-            return video_name(text)
+            return named_video(text)
     raise row.error(f"no {_MEDIA[0]} and no {_OBSERVATION}, expected one that names the video")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ....files import reading
+from ....media.identity import named_video
 from ....options import option
 from ....text_tables import read_text
 from ..intervals import Interval, IntervalReader
-from .segments import video_name
 
 _LABELS = ("timelinelabels", "labels", "videolabels")
 
@@ -48,7 +48,7 @@ class LabelStudio(IntervalReader):
         text = data.get(self.data_key) if isinstance(data, Mapping) else None
         if not isinstance(text, str) or not text:
             raise ValueError(f"{where}: no {self.data_key!r} in its data; give data_key")
-        name = video_name(text.partition("?")[0])
+        name = named_video(text.partition("?")[0])
         # Uploaded files get eight hexadecimal digits before their names.
         plain = re.sub(r"^[0-9a-f]{8}-", "", name)
         return name if name in on_disk or plain not in on_disk else plain

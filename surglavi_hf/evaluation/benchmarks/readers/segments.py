@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ....media import VIDEO_SUFFIXES
+from ....media.identity import named_video
 from ....options import option
 from ....text_tables import TableRow, read_table
 from ..intervals import Interval, IntervalReader, refuse_all
@@ -49,7 +49,7 @@ class Segments(IntervalReader):
             raise self.missing(self.files, root)
         by_video: dict[str, list[TableRow]] = {}
         for row in read_table(path, [self.video_column, *columns]):
-            if not (video := video_name(row.cells[self.video_column])):
+            if not (video := named_video(row.cells[self.video_column])):
                 raise row.error(f"no {self.video_column}, expected a video's name")
             by_video.setdefault(video, []).append(row)
         return {video: self._read(rows, video) for video, rows in by_video.items()}
@@ -58,7 +58,7 @@ class Segments(IntervalReader):
         intervals, problems = [], []
         for row in rows:
             named = row.cells.get(self.video_column)
-            if named and video_name(named) != video:
+            if named and named_video(named) != video:
                 problems.append(
                     f"{row.where}: {self.video_column} {named!r}, expected {video!r} as the file's name has"
                 )
@@ -73,10 +73,3 @@ class Segments(IntervalReader):
             intervals.append(Interval(start, end, row.cells[self.label_column], row.where))
         refuse_all(problems)
         return intervals
-
-
-def video_name(text: str) -> str:
-    """A video as tables name it: without folders, which may be of another machine, and without `.mp4`."""
-    name = text.replace("\\", "/").rpartition("/")[2].strip()
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in VIDEO_SUFFIXES else name

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a database in SurgLaVi's published schema: of drawn procedures, and of anyone's captions."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..files import written_whole
+from .database import Level
+
+_SCHEMA = """
+    CREATE TABLE videos(
+        video_id INTEGER PRIMARY KEY, title varchar, name varchar, url varchar, runtime varchar, year INTEGER,
+        fps FLOAT, duration FLOAT, frame_count INTEGER, width INTEGER, height INTEGER, youtube_id varchar,
+        description TEXT, procedure_modality varchar, procedure_type varchar, specialty varchar, subject varchar,
+        total_caption_count INTEGER);
+    CREATE TABLE levels(level_id INTEGER PRIMARY KEY, name varchar NOT NULL);
+    CREATE TABLE captions(
+        caption_id INTEGER PRIMARY KEY, video_id INTEGER NOT NULL REFERENCES videos(video_id), video_name varchar,
+        level_id INTEGER NOT NULL REFERENCES levels(level_id), raw_narration TEXT, start_time FLOAT, end_time FLOAT,
+        duration FLOAT, is_surgical_content BOOLEAN, is_descriptive BOOLEAN, caption TEXT);
+    CREATE TABLE transcriptions(
+        transcription_id INTEGER PRIMARY KEY, video_id INTEGER NOT NULL REFERENCES videos(video_id),
+        file_path varchar, text TEXT);
+"""
+_OF_VIDEO = (
+    *("title", "name", "url", "runtime", "year", "fps", "duration", "frame_count", "width", "height", "youtube_id"),
+    *("description", "procedure_modality", "procedure_type", "specialty", "subject"),
+)
+
+
+@dataclass(frozen=True)
+class NewCaption:
+    """
+    A caption to write.
+
+    Args:
+        level: Of it.
+        start, end: In seconds.
+        caption: The text, None where there is the narration alone.
+        narration: What was said, None where nothing is known of it.
+        is_surgical, is_descriptive: Verdicts of the filters, 0, 1 or None.
+    """
+
+    level: Level
+    start: float
+    end: float
+    caption: str | None
+    narration: str | None = None
+    is_surgical: int | None = 1
+    is_descriptive: int | None = 1
+
+
+@dataclass(frozen=True)
+class NewVideo:
+    """
+    A video to write.
+
+    Args:
+        columns: Values of its row, by column; those that are missing are NULL.
+        captions: Of it.
+        transcription: Path and text, where there is one.
+    """
+
+    columns: Mapping[str, str | int | float | None]
+    captions: Sequence[NewCaption]
+    transcription: tuple[str, str] | None = None
+
+
+def write_database(path: str | os.PathLike, videos: Iterable[NewVideo]) -> None:
+    """
+    Writes a database, whole or not at all.
+
+    Args:
+        path: The file.
+        videos: In the order of their numbers, from 1.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with written_whole(path) as beside:
+        Path(beside).unlink(missing_ok=True)
+        with closing(sqlite3.connect(beside)) as connection, connection:
+            connection.executescript(_SCHEMA)
+            levels = [(level, level.name.lower()) for level in Level]
+            connection.executemany("INSERT INTO levels VALUES (?, ?)", levels)
+            for number, video in enumerate(videos, start=1):
+                _insert(connection, number, video)
+
+
+def _insert(connection: sqlite3.Connection, number: int, video: NewVideo) -> None:
+    values = [video.columns.get(name) for name in _OF_VIDEO]
+    marks = ", ".join("?" * (len(_OF_VIDEO) + 2))
+    row = (number, *values, len(video.captions))
+    names = ", ".join(("video_id", *_OF_VIDEO, "total_caption_count"))
+    connection.execute(f"INSERT INTO videos({names}) VALUES ({marks})", row)
+    name = video.columns["name"]
+    connection.executemany(
+        "INSERT INTO captions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                *(number, name, caption.level, caption.narration, caption.start, caption.end),
+                *(caption.end - caption.start, caption.is_surgical, caption.is_descriptive, caption.caption),
+            )
+            for caption in video.captions
+        ],
+    )
+    if video.transcription is not None:
+        connection.execute("INSERT INTO transcriptions VALUES (NULL, ?, ?, ?)", (number, *video.transcription))
