@@ -5,6 +5,7 @@ Importing it makes `load_dataset("surglavi", …)` work and registers SurgCLIP w
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .interrupts import say_interrupts_in_one_line
 
@@ -13,6 +14,28 @@ say_interrupts_in_one_line()  # before what takes seconds to import
 from . import data, media, surgclip  # noqa: E402
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # whose names tools see
+    from . import evaluation as evaluation
+    from . import hub as hub
+    from . import training as training
+    from .data import Clip as Clip
+    from .data import ClipCollator as ClipCollator
+    from .data import VideoClip as VideoClip
+    from .data import attach_clips as attach_clips
+    from .evaluation import EvalReport as EvalReport
+    from .evaluation import load_benchmark as load_benchmark
+    from .evaluation import retrieval as retrieval
+    from .evaluation import zero_shot as zero_shot
+    from .evaluation import zero_shot_clips as zero_shot_clips
+    from .hub import push_dataset as push_dataset
+    from .hub import push_model as push_model
+    from .surgclip import SurgCLIPConfig as SurgCLIPConfig
+    from .surgclip import SurgCLIPModel as SurgCLIPModel
+    from .surgclip import SurgCLIPProcessor as SurgCLIPProcessor
+    from .surgclip import SurgCLIPVideoProcessor as SurgCLIPVideoProcessor
+    from .training import TrainingConfig as TrainingConfig
+    from .training import train as train
 
 _ROOMS = {
     "Clip": "data",

@@ -2,6 +2,7 @@
 """SQLite to Arrow to batch. Importing it registers "surglavi" with datasets."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import datasets
 
@@ -13,6 +14,29 @@ from .clips import Clip, sample_timestamps
 from .corpus_info import CorpusInfo, read_corpus_info
 from .database import DATABASE_NAME, Level
 from .splits import split_position, video_identities
+
+if TYPE_CHECKING:  # whose names tools see
+    from .acquire import DatabaseVideos as DatabaseVideos
+    from .acquire import estimate_download as estimate_download
+    from .acquire import read_database_videos as read_database_videos
+    from .attach import attach_clips as attach_clips
+    from .augment import RandomCropAndFlip as RandomCropAndFlip
+    from .builder import CONFIGS as CONFIGS
+    from .check import DatabaseCheck as DatabaseCheck
+    from .check import check_database as check_database
+    from .collate import ClipCollator as ClipCollator
+    from .display import show_check as show_check
+    from .display import show_tree as show_tree
+    from .display_videos import show_adoption as show_adoption
+    from .display_videos import show_comparison as show_comparison
+    from .display_videos import show_download as show_download
+    from .display_videos import show_estimate as show_estimate
+    from .display_videos import show_frames as show_frames
+    from .display_videos import show_inventory as show_inventory
+    from .embeddings import Embeddings as Embeddings
+    from .locate import find_database as find_database
+    from .tree import CaptionNode as CaptionNode
+    from .tree import caption_trees as caption_trees
 
 # Imported when asked for: what needs torch or rich, or only a command uses.
 _PARTS = {

@@ -2,6 +2,16 @@
 """Models, datasets and their cards on the Hugging Face Hub."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # whose names tools see
+    from .background import BackgroundPush as BackgroundPush
+    from .cards import render_model_card as render_model_card
+    from .dataset_push import PushedDataset as PushedDataset
+    from .dataset_push import push_dataset as push_dataset
+    from .failures import HubError as HubError
+    from .model_push import push_model as push_model
+    from .repository import Pushed as Pushed
 
 # Imported when asked for: training needs cards and pushing in the background, not the datasets.
 _PARTS = {

@@ -2,12 +2,38 @@
 """Pixels on disk: downloading videos, storing their frames, decoding them. Knows nothing of captions."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .errors import PastEndError, VideoDecodeError
 from .library import VideoLibrary, is_file_name
 from .manifest import Attempt, Manifest
 from .reasons import FAILURES
 from .sources import VideoSource, read_ids, select_sources, shard
+
+if TYPE_CHECKING:  # whose names tools see
+    from .adopt import Adoption as Adoption
+    from .adopt import adopt_videos as adopt_videos
+    from .build_frames import FrameStoreBuild as FrameStoreBuild
+    from .build_frames import build_frame_stores as build_frame_stores
+    from .container import read_header as read_header
+    from .decode import backend_problems as backend_problems
+    from .decode import decode_frames as decode_frames
+    from .decode import installed_backends as installed_backends
+    from .download import YOUTUBE_PACE_S as YOUTUBE_PACE_S
+    from .download import DownloadPlan as DownloadPlan
+    from .download import DownloadSummary as DownloadSummary
+    from .download import download_videos as download_videos
+    from .download import plan_downloads as plan_downloads
+    from .download_options import DownloadOptions as DownloadOptions
+    from .frame_store import FrameStoreOptions as FrameStoreOptions
+    from .frames import read_frames as read_frames
+    from .identity import VIDEO_SUFFIXES as VIDEO_SUFFIXES
+    from .inventory import Comparison as Comparison
+    from .inventory import VideoRecord as VideoRecord
+    from .inventory import compare_inventories as compare_inventories
+    from .inventory import read_inventory as read_inventory
+    from .inventory import take_inventory as take_inventory
+    from .inventory import write_inventory as write_inventory
 
 # Imported when asked for: what needs torch, or only a command uses.
 _PARTS = {

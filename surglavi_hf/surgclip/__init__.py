@@ -8,8 +8,26 @@ entered by name into the tables from which transformers loads its own models whe
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import wrapt
+
+if TYPE_CHECKING:  # whose names tools see
+    from .checkpoint_surgclip import download_surgclip_checkpoint as download_surgclip_checkpoint
+    from .configuration_surgclip import SurgCLIPConfig as SurgCLIPConfig
+    from .configuration_surgclip import SurgCLIPVisionConfig as SurgCLIPVisionConfig
+    from .convert_surgclip import convert_surgclip_checkpoint as convert_surgclip_checkpoint
+    from .loading import load_config as load_config
+    from .loading import load_processor as load_processor
+    from .loading import load_whole as load_whole
+    from .modeling_surgclip import SurgCLIPModel as SurgCLIPModel
+    from .modeling_surgclip import SurgCLIPVisionModel as SurgCLIPVisionModel
+    from .pipeline_surgclip import ZeroShotVideoClassificationPipeline as ZeroShotVideoClassificationPipeline
+    from .processing_surgclip import SurgCLIPProcessor as SurgCLIPProcessor
+    from .processing_surgclip import clean_caption as clean_caption
+    from .video_processing_surgclip import SurgCLIPVideoProcessor as SurgCLIPVideoProcessor
+    from .windows import centered_window as centered_window
+    from .windows import online_window as online_window
 
 _MODULES = {
     "SurgCLIPConfig": "configuration_surgclip",
