@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # whose names tools see
     from .data import attach_clips as attach_clips
     from .evaluation import EvalReport as EvalReport
     from .evaluation import load_benchmark as load_benchmark
+    from .evaluation import predict as predict
     from .evaluation import retrieval as retrieval
     from .evaluation import zero_shot as zero_shot
     from .evaluation import zero_shot_clips as zero_shot_clips
@@ -44,6 +45,7 @@ _ROOMS = {
     "attach_clips": "data",
     "EvalReport": "evaluation",
     "load_benchmark": "evaluation",
+    "predict": "evaluation",
     "retrieval": "evaluation",
     "zero_shot": "evaluation",
     "zero_shot_clips": "evaluation",

@@ -23,7 +23,7 @@ def add_commands(commands: Any) -> None:
         "retrieval",
         _retrieval,
         _retrieval_options,
-        help="text-to-video and video-to-text retrieval on SurgLaVi",
+        help="text-to-video and video-to-text retrieval on a corpus",
         description="Ranks clips for captions and captions for clips, level by level. Writes a report of each.",
         example="retrieval --data-dir DIR --model surgclip-beta --output evaluation",
     )
@@ -69,10 +69,11 @@ def _retrieval(options: argparse.Namespace) -> int:
 
     folder = Path(options.output)
     levels = [options.level] if options.level else [level.name.lower() for level in Level]
+    known = _embeddings(options)
+    name, title = _corpus(options)
     for level in levels:
         for suffix in (".json", ".md"):
-            check_replaceable(folder / f"surglavi_{level}_retrieval{suffix}", suffix)
-    known = _embeddings(options)
+            check_replaceable(folder / f"{name}_{level}_retrieval{suffix}", suffix)
     encoder = load_model(options)
     first = Processes().index == 0
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,12 +85,13 @@ def _retrieval(options: argparse.Namespace) -> int:
                 encoder,
                 None,
                 dataset,
-                f"surglavi_{level}_retrieval",
+                f"{name}_{level}_retrieval",
                 known,
                 options=options_of(EmbeddingOptions, options),
                 parts=parts,
             )
             report.protocol |= {"split": options.split, **_selection(options)}
+            report.title = f"{title}, {level}: retrieval"
             if first:
                 report.to_json(folder / f"{report.benchmark}.json")
                 write_text(folder / f"{report.benchmark}.md", report_markdown(report))
@@ -106,6 +108,16 @@ def _retrieval(options: argparse.Namespace) -> int:
     for notice in filter(None, dict.fromkeys(notices)):
         warn(console, notice)
     return _say_left_out(options, sum(left_out.values()), *(path for path, count in left_out.items() if count))
+
+
+def _corpus(options: argparse.Namespace) -> tuple[str, str]:
+    """What reports are named and headed with: SurgLaVi, or what another corpus says it is."""
+    from ..data import read_corpus_info
+
+    if not options.data_dir:
+        return "corpus", options.embeddings.removeprefix("hub:")
+    corpus = read_corpus_info(options.data_dir)
+    return ("surglavi", "SurgLaVi") if corpus is None else ("corpus", corpus.title)
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ def add_commands(commands: Any) -> None:
         "push-dataset",
         _push_dataset,
         _push_dataset_options,
-        help="SurgLaVi's tables to a dataset repository, readable without this package",
+        help="the tables of a corpus to a dataset repository, readable without this package",
         description="Writes the tables of a database as Parquet with a card and pushes them in one commit, tagged v1, "
         "v2, …. Never a byte of video. What others wrote into the card stays; the same data twice make no commit.",
         example="push-dataset --data-dir DIR --repo-id me/surglavi",

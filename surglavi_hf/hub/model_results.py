@@ -260,7 +260,7 @@ def _configs(reports: Mapping[str, "EvalReport"]) -> list[str]:
     """Returns a name for each report, which no other of the same benchmark has: its level, and the choices made."""
     configs = []
     for report in reports.values():
-        level = re.fullmatch(r"surglavi_(task|step|phase)\b.*", report.benchmark.replace("_retrieval", ""))
+        level = re.fullmatch(r"(?:surglavi|corpus)_(task|step|phase)\b.*", report.benchmark.replace("_retrieval", ""))
         choices = [text.format(_short(report.protocol[key])) for key, text in _CHOICES.items() if _has(report, key)]
         kind = [] if _task(report) == _RETRIEVAL else [_task(report)[1].lower()]
         configs.append(", ".join([*([level[1]] if level else []), *kind, *choices]))
@@ -287,7 +287,7 @@ def _may_have_seen(report: "EvalReport") -> bool:
     """Whether the model may have been trained on what it was measured on, as far as is known."""
     trained_on = report.protocol.get("trained_on_videos")
     return not isinstance(trained_on, int | float) and (
-        trained_on is not None or report.benchmark.startswith("surglavi")
+        trained_on is not None or report.benchmark.startswith(("surglavi", "corpus_"))
     )
 
 

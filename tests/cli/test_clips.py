@@ -18,7 +18,7 @@ from surglavi_hf.demo.run import PROMPTS
 from surglavi_hf.evaluation.encoders import ClipEncoder
 from surglavi_hf.training.start import new_tiny_model
 
-REPORT = "surglavi_phase_retrieval.json"
+REPORT = "corpus_phase_retrieval.json"
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,10 @@ def embeddings(corpus, model):
 
 @pytest.fixture
 def without_videos(corpus, tmp_path):
-    """A folder with the database alone."""
+    """A folder with the database, and what the corpus says of itself."""
     folder = tmp_path / "database"
     folder.mkdir()
-    for path in corpus.glob("*.db"):
+    for path in (*corpus.glob("*.db"), *corpus.glob("*.json")):
         shutil.copy(path, folder)
     return folder
 
@@ -96,7 +96,7 @@ def test_two_processes_give_what_one_gives(corpus, model, tmp_path, one_thread, 
         assert words.count("surglavi retrieval: error: a clip cannot be read") == 1 + (where == "two"), "of each"
         assert not list((tmp_path / where / "strict").glob("*.json"))
         left = [path.name for path in (tmp_path / where / "reports").iterdir()]
-        assert sorted(left) == ["surglavi_phase_retrieval.json", "surglavi_phase_retrieval.md"]
+        assert sorted(left) == ["corpus_phase_retrieval.json", "corpus_phase_retrieval.md"]
     one, two = (EvalReport.from_json(tmp_path / where / "reports" / REPORT) for where in ("one", "two"))
     assert one == two and one.unreadable
     first, second = (Embeddings.read(tmp_path / where / "e.parquet") for where in ("one", "two"))

@@ -113,7 +113,7 @@ def test_figures_on_clips_that_were_trained_on_say_so(corpus, tmp_path, capsys):
         options += ["--split", "validation", "--validation-fraction", "0.5"]
         assert main(["retrieval", *options, "--output", str(folder)]) == 0
         printed = capsys.readouterr().out
-        report = EvalReport.from_json(folder / "surglavi_phase_retrieval.json")
+        report = EvalReport.from_json(folder / "corpus_phase_retrieval.json")
         assert report.protocol["trained_on_videos"] == shared
         assert main(["search", "the surgeon", *options, "--index", str(folder / "index")]) == 0
         for words in (printed, capsys.readouterr().out):
@@ -169,7 +169,7 @@ def test_clips_that_cannot_be_read(folder, corpus, tmp_path, capsys):
     assert f"{name}.mp4" in capsys.readouterr().err and not list((tmp_path / "out").iterdir())
     assert main(retrieval) == 1
     captured = capsys.readouterr()
-    path = tmp_path / "out" / "surglavi_phase_retrieval.json"
+    path = tmp_path / "out" / "corpus_phase_retrieval.json"
     assert "text_to_video_R@1" in captured.out
     last = captured.err.strip().splitlines()[-1]
     assert last == f"surglavi retrieval: {lost} clips cannot be read and are left out; {path} lists them"
@@ -194,7 +194,7 @@ def test_no_file_of_others_is_replaced(folder, corpus, tmp_path, capsys, command
     mine = {
         "evaluate": "autolaparo/report.md",
         "probe": "autolaparo-probe/linear_probe.png",
-        "retrieval": "surglavi_phase_retrieval.json",
+        "retrieval": "corpus_phase_retrieval.json",
         "search": "surglavi_beta.db",
         "embed": "surglavi_beta.db",
     }

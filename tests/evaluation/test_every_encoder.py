@@ -83,11 +83,11 @@ def test_clips(model, corpus, tmp_path, capsys):
 
     split = ["--split", "train"]
     assert main(["retrieval", *common, *split, "--output", str(tmp_path / "out")]) == 0
-    report = EvalReport.from_json(tmp_path / "out" / "surglavi_phase_retrieval.json")
+    report = EvalReport.from_json(tmp_path / "out" / "corpus_phase_retrieval.json")
     assert report.protocol["num_frames"] == encoder.num_frames and report.model == encoder.describe()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "surglavi_phase_retrieval.json",
-        "surglavi_phase_retrieval.md",
+        "corpus_phase_retrieval.json",
+        "corpus_phase_retrieval.md",
     ]
 
     assert main(["search", "the surgeon", *common, "--index", str(tmp_path / "index"), "--top", "1"]) == 0
