@@ -161,7 +161,7 @@ class ClipEncoder(VideoEncoder):
     @property
     def logit_scale(self) -> float | None:
         temperature = getattr(self.model, "temp", None)
-        return None if temperature is None else 1 / float(temperature)
+        return None if temperature is None else 1 / float(temperature.detach())
 
     @property
     def cleans_captions(self) -> bool:
@@ -234,7 +234,7 @@ class FrameEncoder(VideoEncoder):
     @property
     def logit_scale(self) -> float | None:
         scale = getattr(self.model, "logit_scale", None)
-        return None if scale is None else float(scale.exp())
+        return None if scale is None else float(scale.detach().exp())
 
     @property
     def _padding(self) -> bool | str:

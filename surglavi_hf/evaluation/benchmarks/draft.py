@@ -106,7 +106,12 @@ def draft_benchmark(folder: str | os.PathLike) -> Draft:
 
 def _files(root: Path) -> list[Path]:
     found: list[Path] = []
-    for folder, folders, names in os.walk(root):
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()  # a link back
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(folder) / name for name in sorted(names) if not name.startswith(".")]
         if len(found) > _MOST:

@@ -211,7 +211,7 @@ class IntervalReader(OwnLabels):
                 overlaps += interval.start < end - _ROUNDING
                 end = max(end, interval.end)
         without = sorted(self._videos_on_disk(root) - set(read))
-        found: dict[str, int | str] = {"intervals": sum(len(read.get(video, ())) for video in videos)}
+        found: dict[str, int | str] = {"labelled_intervals": sum(len(read.get(video, ())) for video in videos)}
         if self.kind == "single_label":
             found |= {"gaps_between_intervals": gaps, "overlaps_that_hold_no_frame": overlaps}
             if gaps:

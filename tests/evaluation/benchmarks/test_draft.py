@@ -55,6 +55,15 @@ def test_frames_that_were_meant_are_guessed_and_said(root, capsys):
     assert benchmark.protocol["videos_without_labels"] == "op 2"
 
 
+def test_videos_behind_a_link(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("linked")
+    (folder / "films").symlink_to(root / "films")
+    (folder / "back").symlink_to(folder)
+    DIALECTS["segments in seconds"](folder)
+    assert main(["benchmark", "init", str(folder)]) == 0
+    assert sorted(load_benchmark(folder / "benchmark.yaml").videos) == sorted(SEGMENTS)
+
+
 def test_overlaps_make_several_classes(root):
     text(root / "labels.csv", ["video,start,end,label", "op1,0,8,Cut", "op1,4,12,Sew"])
     assert main(["benchmark", "init", str(root)]) == 0

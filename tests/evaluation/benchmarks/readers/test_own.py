@@ -42,7 +42,7 @@ def test_every_dialect_says_the_same(dialect, root):
     assert benchmark.name == benchmark.title == "mine" and benchmark.published.zero_shot == {}
     assert benchmark.protocol["num_labelled_frames"] == 23 and benchmark.protocol["num_listed_frames"] == 24
     if not DIALECTS[dialect].__name__.startswith("_each"):
-        assert benchmark.protocol["gaps_between_intervals"] == 1
+        assert benchmark.protocol["gaps_between_intervals"] == 1 and benchmark.protocol["labelled_intervals"] == 5
         assert benchmark.protocol["videos_without_labels"] == "none"
 
 
@@ -200,3 +200,4 @@ def test_an_evaluation(root, tiny_model):
     assert report.title == "Our operations" and report.published == {} and report.benchmark == "mine"
     assert len(report.predictions) == 23 and report.protocol["prompts"] == "mine: in mine.yaml"
     assert str(root) not in str(report.protocol)
+    assert report.protocol["labelled_intervals"] == 5 and report.protocol["intervals"].startswith("95 %, ")
