@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from ...media import read_header
 from ...options import option
@@ -41,6 +42,8 @@ class OwnLabels(LabelReader):
     What readers of anyone's labels share: videos at `fps` evaluated frames a second, frame n at n / fps seconds, or
     folders of frames that were extracted at that rate.
     """
+
+    listed_in: ClassVar[str] = "steps of 1 / fps s from the start of the video"
 
     fps: float = option(1.0, "Evaluated frames a second.")
     ignore: tuple[str, ...] = option((), "Labels whose frames are left out, as if they had none.")

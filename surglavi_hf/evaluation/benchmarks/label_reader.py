@@ -61,6 +61,7 @@ class LabelReader(ABC):
 
     tree: ClassVar[str] = ""  # the folders it expects, to show where they are not so
     numbering: ClassVar[Numbering] = Numbering()  # how frames are counted
+    listed_in: ClassVar[str] = "the owners' numbering"  # what says which frames there are
 
     classes: tuple[str, ...]
     kind: Kind

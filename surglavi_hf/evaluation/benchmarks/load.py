@@ -80,7 +80,7 @@ def load_benchmark(
         names = list(_select(dict.fromkeys(names), videos, f"split {split!r} of {variant!r}"))
         read = opening.native({video: reader.labels(root, video, variant) for video in names})
         classes, classes_from = definition.classes, definition.classes_source
-        split_note, listed_in = definition.splits.note, "the owners' numbering"
+        split_note, listed_in = definition.splits.note, reader.listed_in
         found = reader.counted(root, names)
         texts, prompts_from = choose_prompts(definition, prompts)
     protocol = {

@@ -41,6 +41,7 @@ def test_every_dialect_says_the_same(dialect, root):
     assert labels_of(benchmark) == dict(sorted(LABELS.items()))
     assert benchmark.name == benchmark.title == "mine" and benchmark.published.zero_shot == {}
     assert benchmark.protocol["num_labelled_frames"] == 23 and benchmark.protocol["num_listed_frames"] == 24
+    assert benchmark.protocol["frames_listed_in"] == "steps of 1 / fps s from the start of the video"
     if not DIALECTS[dialect].__name__.startswith("_each"):
         assert benchmark.protocol["gaps_between_intervals"] == 1 and benchmark.protocol["labelled_intervals"] == 5
         assert benchmark.protocol["videos_without_labels"] == "none"
