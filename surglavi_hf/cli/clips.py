@@ -14,7 +14,9 @@ from .command import add_command, add_data_dir, show_table, warn, whole
 from .models import add_model, load_model
 
 if TYPE_CHECKING:
-    from ..data import Embeddings
+    from ..data import CaptionOptions, Embeddings
+
+_VALIDATION_FRACTION = 0.05  # where none is given
 
 
 def add_commands(commands: Any) -> None:
@@ -248,7 +250,7 @@ def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
         default=default,
         help="(default: validation; of an index: train)",
     )
-    _add_captions(parser, validation_fraction=0.05)
+    _add_captions(parser, validation_fraction=_VALIDATION_FRACTION)
 
 
 def _add_captions(parser: argparse.ArgumentParser, **defaults: Any) -> None:
@@ -285,16 +287,31 @@ def _load(options: argparse.Namespace, level: str, split: str) -> Any:
     # Where the embeddings are known no video is needed.
     captions = options_of(CaptionOptions, options, available_only=not getattr(options, "embeddings", None))
     if _captions_of_hub(options):
-        shares = ("validation_fraction", "test_fraction")
-        if ignored := [name for name in captions.chosen() if name not in shares]:
-            raise ValueError(
-                f"captions of {options.embeddings} are as they were pushed; leave --{ignored[0].replace('_', '-')} "
-                "out, or give --data-dir"
-            )
-        return load_dataset(options.embeddings.removeprefix("hub:"), level, split=split)
-    if split != "train" and not getattr(captions, f"{split}_fraction"):
-        raise ValueError(f"--split {split} has no videos; give --{split}-fraction, such as 0.05")
-    return load_dataset("surglavi", level, data_dir=options.data_dir, split=split, **captions.chosen())
+        dataset = _load_of_hub(options, captions, level, split)
+    else:
+        if split != "train" and not getattr(captions, f"{split}_fraction"):
+            raise ValueError(f"--split {split} has no videos; give --{split}-fraction, such as 0.05")
+        dataset = load_dataset("surglavi", level, data_dir=options.data_dir, split=split, **captions.chosen())
+    if not len(dataset):
+        there = " whose video is on disk" if captions.available_only else ""
+        others = "" if split == "train" else f", --{split}-fraction"
+        raise ValueError(f"split {split} has no captions of level {level}{there}; choose another --split{others}")
+    return dataset
+
+
+def _load_of_hub(options: argparse.Namespace, captions: "CaptionOptions", level: str, split: str) -> Any:
+    from datasets import get_dataset_split_names, load_dataset
+
+    unasked = {"validation_fraction": _VALIDATION_FRACTION}
+    if ignored := [name for name, value in captions.chosen().items() if unasked.get(name) != value]:
+        raise ValueError(
+            f"captions of {options.embeddings} are as they were pushed; leave --{ignored[0].replace('_', '-')} out, "
+            "or give --data-dir"
+        )
+    name = options.embeddings.removeprefix("hub:")
+    if split not in (splits := get_dataset_split_names(name, level)):
+        raise ValueError(f"{options.embeddings} has no split {split} of level {level}; give --split {splits[0]}")
+    return load_dataset(name, level, split=split)
 
 
 def _captions_of_hub(options: argparse.Namespace) -> bool:

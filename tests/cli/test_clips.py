@@ -162,15 +162,27 @@ def test_embeddings_of_the_hub_alone(corpus, model, embeddings, hub_server, stra
     """No database, no videos: captions and embeddings are those that were pushed."""
     push_dataset(corpus, "me/mine", embeddings)
     given = ["--embeddings", "hub:me/mine", *options(model)]
+    wrong = [
+        ["--max-duration", "9"],
+        ["--validation-fraction", "0.3"],
+        ["--test-fraction", "0.1"],
+        ["--split", "test"],
+    ]
     script = f"""
+import sys
 from surglavi_hf.cli import main
 assert main(["retrieval", *{given!r}, "--output", {str(tmp_path / "out")!r}]) == 0
 assert main(["search", "the surgeon", *{given!r}, "--index", {str(tmp_path / "index")!r}]) == 0
-assert main(["retrieval", *{given!r}, "--max-duration", "9", "--output", {str(tmp_path / "x")!r}]) == 1
-assert main(["retrieval", *{[*given, "--split", "test"]!r}, "--output", {str(tmp_path / "y")!r}]) == 1
+sys.stderr = sys.stdout
+for more in {wrong!r}:
+    assert main(["retrieval", *{given!r}, "--output", {str(tmp_path / "x")!r}, *more]) == 1
 """
     printed = stranger(script)
     assert "1. " in printed
+    said = [line for line in printed.splitlines() if "error: " in line]
+    for option, line in zip(["max-duration", "validation-fraction", "test-fraction"], said, strict=False):
+        assert f"as they were pushed; leave --{option} out, or give --data-dir" in line
+    assert said[3].endswith("hub:me/mine has no split test of level phase; give --split train") and len(said) == 4
     report = EvalReport.from_json(tmp_path / "out" / REPORT)
     expected = load_dataset("surglavi", "phase", data_dir=str(corpus), split="train")
     assert report.protocol["num_clips"] == len(set(zip(expected["video_name"], expected["start_time"], strict=True)))
@@ -194,6 +206,17 @@ def test_a_dataset_without_embeddings(corpus, model, hub_server, stranger, tmp_p
 def test_no_captions(model, tmp_path, capsys, more, message):
     assert main(["retrieval", *options(model), "--output", str(tmp_path / "out"), *more]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_an_empty_split_is_named(corpus, model, without_videos, tmp_path, capsys):
+    command = ["retrieval", "--model", str(model), "--level", "phase", "--output", str(tmp_path / "out")]
+    assert main([*command, "--data-dir", str(corpus), "--validation-fraction", "1e-9"]) == 1
+    said = "split validation has no captions of level phase whose video is on disk; choose another --split, "
+    assert f"{said}--validation-fraction" in capsys.readouterr().err
+    assert main([*command, "--data-dir", str(without_videos), "--split", "train"]) == 1
+    assert (
+        "split train has no captions of level phase whose video is on disk; choose another" in capsys.readouterr().err
+    )
 
 
 def test_a_stopped_retrieval_goes_on(corpus, model, tmp_path, monkeypatch, capsys):
