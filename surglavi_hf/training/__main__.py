@@ -31,7 +31,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m surglavi_hf.
             if _is_main_process():
                 print(estimate)
         else:
-            train(config)
+            folder = train(config)
+            if _is_main_process():
+                print(f"{folder}: the trained model; next: surglavi evaluate BENCHMARK --model {folder}")
     except (Exception, KeyboardInterrupt) as error:
         if _is_main_process() or debug:
             return report(error, "", debug)

@@ -190,6 +190,7 @@ def test_the_commit_of_the_starting_weights_is_recorded_and_taken_again(
     first = repository.commits[-1]["id"]
     arguments = flags(stored_corpus, tmp_path / "run", 8, "--model_name_or_path", "me/start", "--max_steps", "1")
     assert main(arguments) == 0
+    assert f"{tmp_path / 'run' / 'model'}: the trained model; next: surglavi evaluate" in capsys.readouterr().out
     for folder in (tmp_path / "run", tmp_path / "run" / "model"):
         assert json.loads((folder / "training.json").read_text())["model_revision"] == first
     assert f"| model_revision | {first} |" in (tmp_path / "run" / "model" / "README.md").read_text()
