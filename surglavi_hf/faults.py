@@ -8,8 +8,8 @@ import sys
 import traceback
 
 from .files import printable
+from .interrupts import INTERRUPTED
 
-INTERRUPTED = 130  # the exit status that shells give to Ctrl-C
 BROKEN_PIPE = 141  # likewise, where whoever read our output went away
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

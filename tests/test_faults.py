@@ -147,7 +147,7 @@ def test_ctrl_c_at_any_moment_is_one_line(module, corpus, tmp_path):
         "surglavi_hf.training": ["--data_dir", str(corpus), "--output_dir", str(tmp_path / "run")],
     }
     (tmp_path / "videos").symlink_to(corpus / "videos")
-    for wait in (0.15, 0.6, 1.5):
+    for wait in (0.15, 0.6, 1.5, 2.4):
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments[module]],
             start_new_session=True,
@@ -159,8 +159,21 @@ def test_ctrl_c_at_any_moment_is_one_line(module, corpus, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert "Traceback" not in said, said
-        if process.returncode not in (0, 128 + signal.SIGINT, -signal.SIGINT):
-            raise AssertionError((process.returncode, said))
+        # Python's own status of Ctrl-C while it starts is the signal; short commands may be through already.
+        through = [0] if module == "surglavi_hf.cli" else []
+        assert process.returncode in (INTERRUPTED, -signal.SIGINT, *through), said
+
+
+def test_ctrl_c_while_a_library_is_imported_is_not_lost(tmp_path):
+    """Libraries in C turn KeyboardInterrupt into an ImportError, and some catch whatever fails."""
+    (tmp_path / "library.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    for _ in range(9**9): pass\n"
+        "except BaseException:\n    raise ImportError('initialization failed')\n"
+    )
+    script = "import sys\nsys.argv[0] = 'surglavi'\nimport surglavi_hf\nimport library\nprint('on')"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", "surglavi: stopped\n")
 
 
 def test_a_reader_that_goes_away(corpus):
