@@ -196,7 +196,9 @@ class SurgLaVi(datasets.ArrowBasedBuilder):
         # datasets calls a split without rows an error. No video on disk, say, is a fact.
         if str(split) not in self.info.splits or self.info.splits[str(split)].num_examples:
             return super()._as_dataset(split, in_memory)
-        logger.warning("split %s of %s has no rows with these options", split, self.config.database)
+        logger.warning(
+            "split %s of %s, %s, has no rows with these options", split, self.config.database, self.config.name
+        )
         table = self.info.features.arrow_schema.empty_table()
         return datasets.Dataset(
             datasets.table.InMemoryTable(table),
