@@ -55,6 +55,14 @@ class OwnLabels(LabelReader):
         if both := [label for label in self.ignore if self._place(label) is not None]:
             raise ValueError(f"ignore has {both[0]!r}, which is a class; leave it out of either")
 
+    def check_file_of_each(self, files: str) -> None:
+        """
+        Raises:
+            ValueError: a pattern of a file for each video has no place for its name.
+        """
+        if "{video}" not in files:
+            raise ValueError(f"files={files!r} has no {{video}}, which stands for a video's name")
+
     @property
     def numbering(self) -> Numbering:
         return Numbering(seconds=1 / self.fps, by_name=False, complete=False)

@@ -17,6 +17,10 @@ class Elan(IntervalReader):
     files: str = option("labels/{video}.eaf", "The file of each video, below the root.")
     tier: str | None = option(None, "The tier of labels; by default the only one that has some.")
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_file_of_each(self.files)
+
     def read_intervals(self, root: Path) -> Mapping[str, list[Interval]]:
         found = {video: self._read(path) for video, path in files_by_video(root, self.files).items()}
         if not found:

@@ -29,8 +29,7 @@ class FrameLabels(OwnLabels):
 
     def __post_init__(self):
         super().__post_init__()
-        if "{video}" not in self.files:
-            raise ValueError(f"files={self.files!r} has no {{video}}, which stands for a video's name")
+        self.check_file_of_each(self.files)
         step = self.labels_per_second / self.fps
         if not self.labels_per_second > 0 or abs(step - round(step)) > 1e-9 or round(step) < 1:
             raise ValueError(

@@ -130,6 +130,20 @@ def test_a_video_that_is_not_there(root):
         load_own(root, {"reader": "segments"}, splits={"test": ["op 2"]})
 
 
+@pytest.mark.parametrize("reader", ["elan", "frame_labels"])
+def test_files_of_each_video_have_its_name(root, reader):
+    with pytest.raises(ValueError, match=r"mine\.yaml, labels: files='labels\.csv' has no {video}, which stands for"):
+        load_own(root, {"reader": reader, "files": "labels.csv"})
+
+
+@pytest.mark.parametrize("files", ["/etc/{video}", "../{video}.csv", "..\\{video}.csv", "{video}{x}", "a\0{video}", ""])
+@pytest.mark.parametrize("reader", ["segments", "frame_labels", "elan", "boris", "label_studio"])
+def test_files_are_below_the_root(root, reader, files):
+    with pytest.raises(ValueError, match=r"mine\.yaml, labels") as caught:
+        load_own(root, {"reader": reader, "files": files})
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "dialect, change, message",
     [
