@@ -139,6 +139,15 @@ def test_a_name_with_control_characters_stays_a_line(tmp_path, capsys):
     assert "\x1b" not in said and said.count("\n") == 1
 
 
+@pytest.fixture
+def not_ignored():
+    """Ctrl-C, which what a shell starts in the background ignores, and all that this starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("not_ignored")
 @pytest.mark.parametrize("module", ["surglavi_hf.cli", "surglavi_hf.training"])
 def test_ctrl_c_at_any_moment_is_one_line(module, corpus, tmp_path):
     """From the first import on, to all processes of the group, as a terminal sends it."""
@@ -164,6 +173,7 @@ def test_ctrl_c_at_any_moment_is_one_line(module, corpus, tmp_path):
         assert process.returncode in (INTERRUPTED, -signal.SIGINT, *through), said
 
 
+@pytest.mark.usefixtures("not_ignored")
 def test_ctrl_c_while_a_library_is_imported_is_not_lost(tmp_path):
     """Libraries in C turn KeyboardInterrupt into an ImportError, and some catch whatever fails."""
     (tmp_path / "library.py").write_text(

@@ -18,6 +18,7 @@ from ...options import value_of
 from .common_form import CommonFiles
 from .label_reader import Kind, LabelReader
 
+_MOST_VIDEOS = 100_000  # of a split
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEYS = (
     *("name", "title", "description", "license", "kind", "classes", "classes_source", "prompts", "labels", "videos"),
@@ -205,8 +206,17 @@ class _Content:
         return values
 
 
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML whose keys come once: of two that are alike PyYAML takes the last, and says nothing."""
+class _Plain(yaml.SafeLoader):
+    """
+    YAML whose keys come once: of two that are alike PyYAML takes the last, and says nothing. Without aliases, a few of
+    which stand for billions of values.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "an alias (*), which is not read; write it out", mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -224,7 +234,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no benchmark at {path}; surglavi benchmark init FOLDER writes a first one")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _NoDuplicates)
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Plain)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); expected YAML") from error
     if not isinstance(content, Mapping):
@@ -302,6 +312,8 @@ def _splits(content: _Content) -> Splits:
     if "variants" not in given:
         return Splits("own", f"as {content.path.name} has them", {"own": _split(content, "splits", given)})
     content.check_keys(("default", "note", "variants"), given, "splits.")
+    if not isinstance(given["variants"], Mapping):
+        raise content.error("splits.variants", f"{given['variants']!r}, expected names with splits")
     variants = {
         str(name): _split(content, f"splits.variants.{name}", named) for name, named in given["variants"].items()
     }
@@ -320,9 +332,9 @@ def _split(content: _Content, key: str, named: Any) -> dict[str, tuple[str, ...]
             splits[str(split)] = None
             continue
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            wrong = next((name for name in names if not isinstance(name, str)), names) if names else names
+            wrong = next(name for name in names if not isinstance(name, str)) if isinstance(names, list) else names
             raise content.error(f"{key}.{split}", f"{wrong!r}, expected a list of video names in quotes, or all")
-        splits[str(split)] = tuple(_expand(names))
+        splits[str(split)] = tuple(_expand(content, f"{key}.{split}", names))
     every = [name for names in splits.values() for name in names or ()]
     own = key == "splits" or not {"fold1", "fold2"} & set(splits)  # halves of another split
     if own and (twice := [name for name in every if every.count(name) > 1]):
@@ -395,7 +407,7 @@ def read_prompts(path: Path) -> object:
     """Returns what a YAML or JSON file of prompts holds. Raises ValueError where it is neither."""
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Plain)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); expected YAML or JSON") from error
 
@@ -426,13 +438,15 @@ def check_prompts(classes: tuple[str, ...], given: object, where: str) -> tuple[
     return tuple(texts)
 
 
-def _expand(names: list[str]) -> list[str]:
+def _expand(content: _Content, key: str, names: list[str]) -> list[str]:
     """`video{01..03}` stands for video01, video02, video03."""
     expanded = []
     for name in names:
-        if match := re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}", name):
-            width = len(match[2])
-            expanded += [f"{match[1]}{number:0{width}d}" for number in range(int(match[2]), int(match[3]) + 1)]
+        if match := re.fullmatch(r"(.*)\{(\d{1,9})\.\.(\d{1,9})\}", name):
+            width, numbers = len(match[2]), range(int(match[2]), int(match[3]) + 1)
+            if not 0 < len(numbers) <= _MOST_VIDEOS:
+                raise content.error(key, f"{name!r}, expected 1 to {_MOST_VIDEOS:,} names")
+            expanded += [f"{match[1]}{number:0{width}d}" for number in numbers]
         else:
             expanded.append(name)
     return expanded

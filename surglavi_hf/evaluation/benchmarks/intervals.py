@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 _ROUNDING = 1e-6  # of a frame; 0.1 + 0.2 is no later than 0.3
 _SHOWN = 3  # of what is wrong
+_FASTEST = 1000.0  # frames a second
+_LONGEST = 5_000_000  # frames of a video; more are a mistake, and would fill the memory
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class OwnLabels(LabelReader):
     class_ids_from: int | None = option(None, "Labels are numbers of classes, which count from this.", least=0)
 
     def __post_init__(self):
-        if not 0 < self.fps < math.inf:
-            raise ValueError(f"fps={self.fps}, expected evaluated frames a second, such as 1")
+        if not 0 < self.fps <= _FASTEST:
+            raise ValueError(f"fps={self.fps}, expected evaluated frames a second, such as 1, up to {_FASTEST:g}")
         if both := [label for label in self.ignore if self._place(label) is not None]:
             raise ValueError(f"ignore has {both[0]!r}, which is a class; leave it out of either")
 
@@ -148,7 +150,7 @@ class IntervalReader(OwnLabels):
             every = [interval for intervals in found.values() for interval in intervals]
             if not every:
                 raise ValueError(f"there are no labels in {root}; expected {self.tree}")
-            refuse_all([problem for interval in every if (problem := _problem(interval))])
+            refuse_all([problem for interval in every if (problem := _problem(interval, self.fps))])
             self._cache[root] = found
         return self._cache[root]
 
@@ -244,11 +246,16 @@ def refuse_all(problems: Sequence[str], expected: str = "") -> None:
         raise ValueError(f"{'; '.join(problems[:_SHOWN])}{more}{expected}")
 
 
-def _problem(interval: Interval) -> str | None:
+def _problem(interval: Interval, fps: float) -> str | None:
     if not (math.isfinite(interval.start) and math.isfinite(interval.end)):
         return f"{interval.where}: from {interval.start} to {interval.end}, expected finite times"
     if interval.start < 0:
         return f"{interval.where}: it starts at {interval.start:g} s, expected a time >= 0"
     if interval.end < interval.start:
         return f"{interval.where}: it ends at {interval.end:g} s, before it starts at {interval.start:g} s"
+    if interval.end * fps > _LONGEST:
+        return (
+            f"{interval.where}: it ends at {interval.end:g} s, which is more than {_LONGEST:,} frames; see in which "
+            "unit its times are"
+        )
     return None

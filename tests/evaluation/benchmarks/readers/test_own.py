@@ -102,6 +102,10 @@ HEAD = "video,start,end,label"
             ["op1,0,4,Cut", "op1,2,6,Sew"],
             "line 3: 'Sew' from 2 to 6 s overlaps 'Cut' from 0 to 4 s .*line 2",
         ),
+        (
+            ["op1,0,999999999,Cut"],
+            "line 2: it ends at 1e.09 s, which is more than 5,000,000 frames; see in which unit",
+        ),
         (["op1,0,4,Knit"], "line 2: 'Knit' is no class; expected one of Cut, Sew, Rinse, then look, or put it under"),
         (["op1,0,4,2"], "line 2: '2' is no class; .*; give class_ids_from, where it is a number"),
         (["op1,4,0,Cut"], "line 2: it ends at 0 s, before it starts at 4 s"),
@@ -136,7 +140,9 @@ def test_files_of_each_video_have_its_name(root, reader):
         load_own(root, {"reader": reader, "files": "labels.csv"})
 
 
-@pytest.mark.parametrize("files", ["/etc/{video}", "../{video}.csv", "..\\{video}.csv", "{video}{x}", "a\0{video}", ""])
+@pytest.mark.parametrize(
+    "files", ["/etc/{video}", "../{video}.csv", "..\\{video}.csv", "{video}{x}", "a\0{video}", ""]
+)
 @pytest.mark.parametrize("reader", ["segments", "frame_labels", "elan", "boris", "label_studio"])
 def test_files_are_below_the_root(root, reader, files):
     with pytest.raises(ValueError, match=r"mine\.yaml, labels") as caught:
