@@ -125,6 +125,26 @@ def test_wrong_rows_are_named(root, lines, message):
     assert "\n" not in str(caught.value)
 
 
+def test_times_that_are_no_times(root):
+    """JSON has NaN and Infinity, as Python reads it."""
+    for start, end in (("0", "NaN"), ("NaN", "4"), ("0", "Infinity")):
+        task = f'[{{"video": "op1.mp4", "phases": [{{"start": {start}, "end": {end}, "labels": ["Cut"]}}]}}]'
+        text(root / "labels.json", [task])
+        with pytest.raises(ValueError, match=r"task 1: from .* to .*, expected finite times"):
+            load_own(root, {"reader": "label_studio"})
+
+
+def test_frames_that_would_fill_the_memory(root):
+    """By the evaluated frames a second, not by the seconds."""
+    text(root / "labels.csv", [HEAD, "op1,0,3000000,Cut"])
+    with pytest.raises(ValueError, match="which is more than 5,000,000 frames"):
+        load_own(root, {"reader": "segments"}, fps=2)
+    with pytest.raises(ValueError, match=r"labels of op1 go to 3e\+06 s, and its frames end at 12 s"):
+        load_own(root, {"reader": "segments"}, fps=1)
+    with pytest.raises(ValueError, match=r"labels of op1 go to 3e\+06 s, and its frames end at 12 s"):
+        load_own(root, {"reader": "segments"}, fps=0.25)
+
+
 def test_a_video_that_is_not_there(root):
     text(root / "labels.csv", [HEAD, "op1,0,4,Cut", "op3,0,4,Cut"])
     with pytest.raises(FileNotFoundError, match="frames or video of op3 is not in"):
