@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import bootstrap
-from sklearn.metrics import average_precision_score, jaccard_score, precision_score, recall_score
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score, precision_score, recall_score
 
 from surglavi_hf.evaluation.measures import (
     MeasureOptions,
@@ -124,7 +124,12 @@ def test_macro_means_are_scikit_learns(videos, absent_classes):
     labels, predictions = zip(*videos, strict=True)
     options = MeasureOptions(absent_classes=absent_classes, resamples=0)
     found = measure_single_label(labels, predictions, CLASSES, ["v"] * len(videos), options)
-    scores = {"macro_precision": precision_score, "macro_recall": recall_score, "macro_jaccard": jaccard_score}
+    scores = {
+        "macro_precision": precision_score,
+        "macro_recall": recall_score,
+        "macro_jaccard": jaccard_score,
+        "macro_f1": f1_score,
+    }
     for name, score in scores.items():
 
         def of(y, p, score=score):
@@ -139,6 +144,25 @@ def test_macro_means_are_scikit_learns(videos, absent_classes):
         if len(videos) > 1:
             assert found.values[f"{name}_video_std"] == pytest.approx(np.std(by_video, ddof=1))
     assert found.draws == {}
+
+
+@settings(deadline=None)
+@given(st.lists(pairs(), min_size=1, max_size=4))
+def test_segment_f1_of_videos_and_of_all_frames(videos):
+    """The harmonic mean of precision and recall; over all frames of the counts of all videos together."""
+    labels, predictions = zip(*videos, strict=True)
+    found = measure_single_label(labels, predictions, CLASSES, ["v"] * len(videos), MeasureOptions(resamples=0))
+
+    def f1(right, wrong, missed):
+        return 0.0 if not right else 2 / ((right + wrong) / right + (right + missed) / right)
+
+    for percent in (10, 25, 50):
+        counts = [reference_counts(*pair, percent / 100) for pair in videos]
+        by_video, name = [f1(*row) for row in counts], f"segment_f1_at_{percent}"
+        assert [row[name] for row in found.per_video] == pytest.approx(by_video)
+        assert found.values[f"{name}_video_mean"] == pytest.approx(np.mean(by_video))
+        assert found.values[f"{name}_all_frames"] == pytest.approx(f1(*np.sum(counts, axis=0)))
+    assert found.values["edit_video_mean"] == pytest.approx(np.mean([reference_edit(*pair) for pair in videos]))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 400))
