@@ -210,6 +210,12 @@ def test_intervals_of_average_precision_are_scikit_learns_of_repeated_videos():
     labels = [(rng.random((30, 3)) < (0.4, 0.1, 0.02)).astype(int) for _ in range(4)]
     scores = [rng.integers(0, 6, (30, 3)) / 5 for _ in range(4)]  # many are equal
     found = measure_multi_label(labels, scores, list("abcd"), MeasureOptions(resamples=60))
+    by_video = [
+        np.mean([average_precision_score(y[:, c], s[:, c]) for c in range(3) if y[:, c].any()])
+        for y, s in zip(labels, scores, strict=True)
+    ]
+    assert [row["mean_average_precision"] for row in found.per_video] == pytest.approx(by_video)
+    assert found.values["mean_average_precision_per_video_std"] == pytest.approx(np.std(by_video, ddof=1))
     for draw, counts in enumerate(bootstrap_counts(4, 60)):
         chosen = np.repeat(np.arange(4), counts)
         y, s = (np.concatenate([part[place] for place in chosen]) for part in (labels, scores))
