@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear classifiers on frozen features."""
+"""Linear classifiers on frozen features. scikit-learn is imported where it is needed, since `--help` should not wait
+for it."""
 
 import warnings
 from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
 Classifier = Literal["logistic_regression", "torch_linear"]
@@ -48,6 +45,11 @@ def fit_and_predict(
     """
     if classifier not in SETTINGS:
         raise ValueError(f"classifier={classifier!r}, expected one of {', '.join(SETTINGS)}")
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     classes = np.unique(labels)
     probabilities = np.zeros((len(test_features), num_classes))
     if len(classes) == 1:
@@ -66,6 +68,8 @@ def fit_and_predict(
 
 
 def _fit_torch(features: np.ndarray, targets: np.ndarray, test_features: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(features)
     x, test = (torch.from_numpy(scaler.transform(part)).float() for part in (features, test_features))
     y = torch.from_numpy(targets)

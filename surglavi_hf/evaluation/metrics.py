@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metric values by their full names, from scikit-learn and ivtmetrics."""
+"""Metric values by their full names, from scikit-learn and ivtmetrics: imported where they are needed, since
+`--help` should not wait for them."""
 
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
 import numpy as np
-from sklearn.metrics import accuracy_score, average_precision_score, f1_score, precision_recall_fscore_support
 
 # What a class counts that a video, or all of them, does not have.
 AbsentClasses = Literal["official", "zero", "left_out"]
@@ -22,6 +22,8 @@ def classification_metrics(labels: Sequence[int], predictions: Sequence[int], nu
     Returns `accuracy`, `macro_f1` (over the classes that occur among labels or predictions) and `chance`, the accuracy
     of guessing among `num_classes` classes.
     """
+    from sklearn.metrics import accuracy_score, f1_score
+
     return {
         "accuracy": float(accuracy_score(labels, predictions)),
         "macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
@@ -45,6 +47,8 @@ def single_label_metrics(
         absent_classes: What F1 is of a class that occurs neither among labels nor predictions: "official" and "zero"
             count 0, as a mean over all classes does; "left_out" takes the mean over the others.
     """
+    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+
     pairs = [(y, p) for y, p in zip(labels, predictions, strict=True) if len(y)]
     if not pairs:
         none: Metrics = dict.fromkeys(_names("accuracy") + _names("macro_f1"))
@@ -139,6 +143,8 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
         labels: 0 and 1, of shape `(num_frames, num_classes)`.
         scores: Of the same shape.
     """
+    from sklearn.metrics import average_precision_score
+
     return np.array(
         [
             average_precision_score(labels[:, place], scores[:, place]) if labels[:, place].any() else np.nan

@@ -9,7 +9,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from ..surgclip import load_processor, load_whole
 from .encoders import VideoEncoder, encoder_of
 from .launched import Processes
 
@@ -50,6 +49,8 @@ def load_encoder(model: str | os.PathLike, revision: str | None = None) -> Video
 
 def _load_saved(name: str, revision: str | None) -> VideoEncoder:
     from transformers.utils.hub import resolve_revision
+
+    from ..surgclip import load_processor, load_whole  # takes seconds, for which `--help` should not wait
 
     try:
         revision = resolve_revision(name, revision)  # of both

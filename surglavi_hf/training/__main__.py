@@ -17,13 +17,15 @@ def main(arguments: list[str] | None = None, prog: str = "python -m surglavi_hf.
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        # Imported here, so that Ctrl-C meanwhile is one line, too.
-        from .estimate import estimate_run
-        from .launch import missing_processes, restart_with
-        from .loop import train
+        # Imported here, so that Ctrl-C meanwhile is one line, too; and what takes seconds after the flags are read.
         from .settings import parse_settings
 
         config = parse_settings(arguments, __doc__, prog)
+
+        from .estimate import estimate_run
+        from .launch import missing_processes, restart_with
+        from .loop import train
+
         if (num_processes := missing_processes()) > 1:
             restart_with(num_processes, arguments)
         if config.dry_run:

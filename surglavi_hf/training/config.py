@@ -9,8 +9,9 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..data import CaptionOptions
 from ..options import option
-from .negatives import Negatives
-from .sampler import LevelMixing
+
+LevelMixing = Literal["mixed", "balanced", "one-level"]
+Negatives = Literal["all", "same-text", "ancestor", "overlap", "same-video"]
 
 # What weights and captions come from, and the setting that says which of its states.
 REVISION_OF = {

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .negatives import NUM_KEYS, Negatives, equal_texts, excluded_pairs
+from .config import Negatives
+from .negatives import NUM_KEYS, equal_texts, excluded_pairs
 
 # Pairs whose similarities are held at once. A pair takes about 50 bytes while it is worked on: 200 MB.
 PAIRS_AT_ONCE = 2**22

@@ -6,11 +6,10 @@ Taken for negatives, such pairs teach the model to deny what is true.
 """
 
 import hashlib
-from typing import Literal
 
 import torch
 
-Negatives = Literal["all", "same-text", "ancestor", "overlap", "same-video"]
+from .config import Negatives
 
 NUM_KEYS = 6
 _CAPTION, _VIDEO, _LEVEL, _START, _END, _TEXT = range(NUM_KEYS)

@@ -4,14 +4,13 @@
 import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 from torch.utils.data import Sampler
 
-logger = logging.getLogger(__name__)
+from .config import LevelMixing
 
-LevelMixing = Literal["mixed", "balanced", "one-level"]
+logger = logging.getLogger(__name__)
 
 
 class ClipBatchSampler(Sampler[list[int]]):

@@ -26,6 +26,22 @@ def test_help(arguments, capsys):
     assert "usage: surglavi" in capsys.readouterr().out
 
 
+def test_help_waits_for_no_models():
+    # They and scikit-learn take seconds to import.
+    script = (
+        "import sys\n"
+        "sys.modules['sklearn'] = sys.modules['transformers.modeling_utils'] = None\n"
+        "from surglavi_hf.cli import main\n"
+        "for command in sys.argv[1:]:\n"
+        "    try:\n"
+        "        main([command, '--help'])\n"
+        "    except SystemExit as end:\n"
+        "        print(f'ended {end.code}')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *_COMMANDS], capture_output=True, text=True, timeout=300)
+    assert done.stdout.count("ended 0") == len(_COMMANDS), done.stderr[-2000:]
+
+
 @pytest.mark.parametrize(
     "command, example",
     [

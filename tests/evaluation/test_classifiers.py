@@ -31,7 +31,7 @@ def test_one_class_alone(classifier):
 def test_a_fit_that_does_not_converge(monkeypatch):
     """Whatever the caller's filter does with warnings."""
     of_one_step = lambda max_iter, **given: LogisticRegression(max_iter=1, **given)  # noqa: E731
-    monkeypatch.setattr("surglavi_hf.evaluation.classifiers.LogisticRegression", of_one_step)
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression", of_one_step)
     generator = np.random.default_rng(0)
     features, labels = generator.normal(size=(60, 20)), generator.choice(3, 60)
     with warnings.catch_warnings():
