@@ -24,7 +24,6 @@ from surglavi_hf.cli import main
 from surglavi_hf.evaluation import EvalReport
 from surglavi_hf.evaluation.benchmarks import find_benchmark
 from surglavi_hf.evaluation.benchmarks.common_form import read_common_form
-from surglavi_hf.evaluation.benchmarks.definition import read_prompts
 from surglavi_hf.evaluation.benchmarks.readers.cholect50 import _read_instances
 from surglavi_hf.evaluation.benchmarks.readers.multibypass140 import _read_intervals
 from surglavi_hf.evaluation.search import read_index
@@ -32,6 +31,7 @@ from surglavi_hf.faults import BROKEN_PIPE, INTERRUPTED, one_line, report
 from surglavi_hf.files import reading
 from surglavi_hf.hub.cards import read_json
 from surglavi_hf.hub.model_results import INDEX_NAME, weight_files
+from surglavi_hf.named_values import read_named_values
 from surglavi_hf.training.checkpoint import STATE_NAME, read_state
 from surglavi_hf.training.start import new_tiny_model
 
@@ -205,8 +205,8 @@ def test_interrupted_status(capsys):
     "name, read",
     [
         ("report.json", EvalReport.from_json),
-        ("prompts.json", read_prompts),
-        ("prompts.yaml", read_prompts),
+        ("prompts.json", read_named_values),
+        ("prompts.yaml", read_named_values),
         ("VID01.json", _read_instances),
         ("VID02.json", lambda path: _read_intervals(path, "phases", 12)),
         ("test.json", lambda path: read_common_form(path, "test", find_benchmark("grasp_phases").common)),

@@ -10,7 +10,7 @@ import surglavi_hf
 
 PACKAGE = Path(surglavi_hf.__file__).parent
 # What belongs to no room, and every room but surgclip may use: a saved checkpoint carries that folder alone.
-COMMON = {"files", "interrupts", "options", "text_tables"}
+COMMON = {"files", "interrupts", "named_values", "options", "text_tables"}
 # What each room may import of the others.
 ROOMS = {
     "media": set(),
@@ -44,8 +44,7 @@ OWNERS = {
     | {"evaluation/launched.py"},
     "peft": {"training/parameters.py"},
     "yaml": {
-        "training/settings.py",
-        "evaluation/benchmarks/definition.py",
+        "named_values.py",
         "hub/model_results.py",
     },
     "sklearn": {"evaluation/metrics.py", "evaluation/classifiers.py"},

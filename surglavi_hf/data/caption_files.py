@@ -9,6 +9,7 @@ from typing import Any
 
 from ..files import reading
 from ..media.identity import named_video
+from ..named_values import each_once
 from ..text_tables import parse_time, read_table, read_text
 from .database import LEVEL_NAMES, Level
 
@@ -85,7 +86,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         where = f"{path}, line {number}"
         try:
-            content = json.loads(line)
+            content = json.loads(line, object_pairs_hook=each_once)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{where}: no JSON ({error})") from error
         if not isinstance(content, dict):

@@ -21,9 +21,10 @@ from tqdm.auto import tqdm
 
 from ..files import write_text
 from ..media import VIDEO_SUFFIXES, VideoDecodeError, is_file_name, read_header
+from ..named_values import read_named_values
 from ..options import option
 from .benchmarks import find_benchmark
-from .benchmarks.definition import check_prompts, choose_prompts, read_prompts
+from .benchmarks.definition import check_prompts, choose_prompts
 from .benchmarks.readers.segments import Segments
 from .clip_embeddings import EmbeddingOptions
 from .encoders import VideoEncoder, encoder_of
@@ -250,7 +251,7 @@ def _classes(prompts: Any) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]
                 raise FileNotFoundError(f"no prompts at {path}, expected a YAML or JSON file of classes and texts")
             definition = find_benchmark(str(prompts))
             return definition.classes, *choose_prompts(definition, None)
-        given = read_prompts(path)
+        given = read_named_values(path)
         if isinstance(given, Mapping) and {"classes", "kind"} <= given.keys():
             definition = find_benchmark(path)
             return definition.classes, *choose_prompts(definition, None)

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..files import write_text
+from ..named_values import each_once
 from .container import read_header
 from .errors import VideoDecodeError
 from .identity import YOUTUBE_ID, find_youtube_id
@@ -135,7 +136,7 @@ def read_inventory(path: str | os.PathLike) -> list[VideoRecord]:
     records: dict[str, VideoRecord] = {}
     for number, line in enumerate(_lines(path), 1):
         try:
-            values = json.loads(line.decode(), parse_constant=_refuse_constant, object_pairs_hook=_without_doubles)
+            values = json.loads(line.decode(), parse_constant=_refuse_constant, object_pairs_hook=each_once)
         except (ValueError, RecursionError) as error:
             raise _no_inventory(path, number, f"is no JSON ({type(error).__name__})") from error
         if number == 1:
@@ -203,12 +204,6 @@ def _no_inventory(path: Path, number: int, wrong: str) -> ValueError:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key is there twice")
-    return dict(pairs)
 
 
 def _what_is_wrong(values: Any) -> str | None:

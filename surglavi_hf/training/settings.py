@@ -2,16 +2,14 @@
 """Settings from flags, from a YAML or JSON file, from a preset, and from the run that is resumed."""
 
 import difflib
-import json
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..data.trained_on import RECORDED
+from ..named_values import read_named_values
 from ..options import add_options, options_of, value_of, with_dashes
 from .config import TrainingConfig
 from .resume import SETTINGS_NAME
@@ -96,11 +94,7 @@ def read_settings(name: str | Path) -> dict[str, Any]:
         if not path.is_file():
             presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
             raise FileNotFoundError(f"no settings at {name}, expected a YAML or JSON file or a preset: {presets}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    values = read_named_values(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no settings, expected names and values such as `learning_rate: 1.0e-4`")
     values = {name: value for name, value in values.items() if name not in RECORDED}  # no settings

@@ -142,6 +142,7 @@ def test_a_wrong_row_is_named_and_nothing_is_written(films, tmp_path, rows, mess
         ),
         ("c.jsonl", b"{}\n", r"c\.jsonl, line 1: no video, start, end, caption"),
         ("c.jsonl", b"{\n", r"c\.jsonl, line 1: no JSON"),
+        ("c.jsonl", b'{"video": "a", "video": "b"}\n', r"line 1: no JSON \('video' is there twice\)"),
         ("c.jsonl", b"[1]\n", r"line 1: '\[1\]', expected an object with video"),
         (
             "c.jsonl",

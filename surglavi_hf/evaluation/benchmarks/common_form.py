@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...named_values import each_once
 from ...options import option
 from .label_reader import Label, LabelReader, Numbering, read_rows
 
@@ -93,7 +94,7 @@ def read_common_form(path: Path, split: str, files: CommonFiles) -> CommonForm:
     """
     key, categories_key = files.label_key, files.classes_key
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=each_once)
         categories = sorted(content[categories_key], key=lambda category: category["id"])
         index = {category["id"]: place for place, category in enumerate(categories)}
         classes = tuple(str(category["name"]) for category in categories)

@@ -3,7 +3,6 @@
 
 import dataclasses
 import difflib
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -12,8 +11,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, get_args
 
-import yaml
-
+from ...named_values import read_named_values
 from ...options import value_of
 from .common_form import CommonFiles
 from .label_reader import Kind, LabelReader
@@ -206,37 +204,10 @@ class _Content:
         return values
 
 
-class _Plain(yaml.SafeLoader):
-    """
-    YAML whose keys come once: of two that are alike PyYAML takes the last, and says nothing. Without aliases, a few of
-    which stand for billions of values.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "an alias (*), which is not read; write it out", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} is there twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no benchmark at {path}; surglavi benchmark init FOLDER writes a first one")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Plain)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); expected YAML") from error
+    content = read_named_values(path, "YAML")
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds no benchmark, expected kind, classes and labels; see surglavi benchmark init")
     return content
@@ -389,7 +360,7 @@ def choose_prompts(
         if not path.is_file():
             known = ", ".join([*definition.prompts, "names"])
             raise FileNotFoundError(f"prompts={str(prompts)!r} is neither a file nor one of {known}")
-        return check_prompts(definition.classes, read_prompts(path), str(path)), f"file {path.name}"
+        return check_prompts(definition.classes, read_named_values(path), str(path)), f"file {path.name}"
     return check_prompts(definition.classes, prompts, "prompts"), "given by the caller"
 
 
@@ -401,15 +372,6 @@ def readable(name: str) -> str:
     words = re.sub(r"^s\d+_", "", name)
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
     return " ".join(re.split(r"[\s_,]+", words)).lower()
-
-
-def read_prompts(path: Path) -> object:
-    """Returns what a YAML or JSON file of prompts holds. Raises ValueError where it is neither."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Plain)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); expected YAML or JSON") from error
 
 
 def check_prompts(classes: tuple[str, ...], given: object, where: str) -> tuple[tuple[str, ...], ...]:

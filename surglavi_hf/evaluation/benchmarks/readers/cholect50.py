@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ....named_values import each_once
 from ....options import option
 from ..label_reader import Label, LabelReader, Numbering, read_rows
 
@@ -73,7 +74,7 @@ def _phases(path: Path) -> dict[int, Label]:
 def _read_instances(path: Path) -> dict[int, list[list[float]]]:
     """Returns by second the instances that are visible; -1 stands for none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=each_once)
         by_second = {int(second): instances for second, instances in content["annotations"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
