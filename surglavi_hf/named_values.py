@@ -22,9 +22,13 @@ def read_named_values(path: Path, expected: str = "YAML or JSON") -> Any:
         FileNotFoundError: it is not there.
         ValueError: it cannot be read, has a name twice, or an alias, a few of which stand for billions of values.
     """
+    text = read_text(path)
     try:
-        text = read_text(path)
-        return json.loads(text, object_pairs_hook=each_once) if path.suffix == ".json" else yaml.load(text, _Plain)
+        if path.suffix == ".json":
+            return json.loads(text, object_pairs_hook=each_once)
+        loader = _Plain(text)
+        loader.name = path.name  # which errors say beside line and column
+        return loader.get_single_data()
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); expected {expected}") from error
 

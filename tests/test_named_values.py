@@ -29,7 +29,7 @@ def test_values(tmp_path, name, text):
         ("a.yaml", "Cut: cutting\nSuture: x\nCut: y\n", "'Cut' is there twice"),
         ("a.yaml", "classes:\n  Cut: cutting\n  'Cut': y\n", "'Cut' is there twice"),
         ("a.yaml", "a: &x [1]\nb: *x\n", "an alias"),
-        ("a.yaml", "a: [\n", "while parsing"),
+        ("a.yaml", "a: [\n", 'while parsing.* in "a.yaml", line 2'),
         ("a.json", "a: 1", "Expecting value"),
     ],
 )
@@ -39,6 +39,12 @@ def test_refused(tmp_path, name, text, message):
         read_named_values(tmp_path / name, "prompts")
     assert str(raised.value).startswith(f"{tmp_path / name} cannot be read (")
     assert str(raised.value).endswith("; expected prompts") and "\n" not in str(raised.value)
+
+
+def test_no_text(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'{"a": "\xe4"}')
+    with pytest.raises(ValueError, match=r"a\.json, line 1: no UTF-8 text"):
+        read_named_values(tmp_path / "a.json")
 
 
 def test_no_file(tmp_path):
