@@ -51,6 +51,7 @@ def _predict(options: argparse.Namespace) -> int:
     from ..evaluation import EmbeddingOptions, MeasureOptions, PredictOptions, Windows, predict
     from ..evaluation.figures import draw_prediction
     from ..evaluation.launched import Processes
+    from ..evaluation.predict import check_request
     from ..evaluation.published import measure_table, report_markdown
     from ..evaluation.report import check_replaceable
     from ..files import printable, write_text
@@ -58,6 +59,7 @@ def _predict(options: argparse.Namespace) -> int:
     output = Path(options.output)
     for name in ("report.json", "report.md") if options.labels else ():
         check_replaceable(output / name, Path(name).suffix)
+    check_request(options.videos, options.prompts, options_of(PredictOptions, options), options.labels)
     found = predict(
         *(load_model(options), None, options.videos, options.prompts, options.output),
         *(options_of(kind, options) for kind in (PredictOptions, Windows, EmbeddingOptions)),

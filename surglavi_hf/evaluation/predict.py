@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -141,6 +141,15 @@ class _Source:
     frames: VideoFrames = field(repr=False)
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """Of some of the videos: the class of each of their frames that has one."""
+
+    path: Path
+    reader: Segments
+    by_video: Mapping[str, Mapping[int, int]]
+
+
 def predict(
     model: Any,
     processor: Any,
@@ -180,6 +189,7 @@ def predict(
     classes, texts, prompts_from = _classes(prompts)
     paths = _paths(videos)
     sources, unreadable = _open(paths, options, embedding.strict)
+    known = None if labels is None else _labels(Path(labels), classes, options, paths, sources)
     seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol(), "frames_per_second": options.fps}
     read = encoder.text_protocol(list(dict.fromkeys(text for of_class in texts for text in of_class)))
     description, processes = encoder.describe(), Processes()
@@ -235,11 +245,28 @@ def predict(
         else f"softmax of scores times {encoder.logit_scale:.4g}, the model's own scale",
     }
     prediction = Prediction(classes, predicted, unreadable, protocol, description)
-    if labels is not None:
-        prediction.report = _measured(prediction, Path(labels), options, measures, encoder, texts)
     if not processes.index:
         _write(prediction, output_dir)
+    if known is not None:
+        prediction.report = _measured(prediction, known, measures, encoder, texts)
     return prediction
+
+
+def check_request(
+    videos: Sequence[str | os.PathLike],
+    prompts: str | os.PathLike | Mapping[str, str | list[str]],
+    options: PredictOptions,
+    labels: str | os.PathLike | None,
+) -> None:
+    """
+    Raises what [`predict`] would of the names and tables it is given, before a model is loaded.
+
+    Args:
+        videos, prompts, options, labels: As [`predict`].
+    """
+    classes, paths = _classes(prompts)[0], _paths(videos)
+    if labels is not None:
+        _label_reader(Path(labels), classes, options, paths)
 
 
 def _classes(prompts: Any) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], str]:
@@ -339,22 +366,47 @@ def _predicted(
     return PredictedVideo(source.path, source.duration, times, smoothed, probabilities, tuple(segments))
 
 
+def _label_reader(
+    path: Path, classes: tuple[str, ...], options: PredictOptions, names: Collection[str]
+) -> tuple[Segments, list[str]]:
+    """And which of the videos have labels."""
+    reader = Segments(classes=classes, kind="single_label", files=path.name, fps=options.fps)
+    with_labels = [name for name in reader.videos(path.parent) if name in names]
+    if not with_labels:
+        raise ValueError(f"{path} has labels of none of these videos; its column video has names without .mp4")
+    return reader, with_labels
+
+
+def _labels(
+    path: Path,
+    classes: tuple[str, ...],
+    options: PredictOptions,
+    names: Collection[str],
+    sources: Mapping[str, _Source],
+) -> _Labels:
+    reader, with_labels = _label_reader(path, classes, options, names)
+    by_video = {
+        name: reader.labels_of(name, reader.labels(path.parent, name, ""), range(len(sources[name].frames)))
+        for name in with_labels
+        if name in sources
+    }
+    return _Labels(path, reader, by_video)
+
+
 def _measured(
     prediction: Prediction,
-    path: Path,
-    options: PredictOptions,
+    given: _Labels,
     measures: MeasureOptions,
     encoder: VideoEncoder,
     texts: tuple[tuple[str, ...], ...],
 ) -> EvalReport:
-    reader = Segments(classes=prediction.classes, kind="single_label", files=path.name, fps=options.fps)
-    with_labels = [name for name in reader.videos(path.parent) if name in prediction.videos]
+    path, reader = given.path, given.reader
+    with_labels = [name for name in given.by_video if name in prediction.videos]
     if not with_labels:
-        raise ValueError(f"{path} has labels of none of these videos; its column video has names without .mp4")
+        raise ValueError(f"none of the videos that have labels in {path} can be read; the others' tables are written")
     labels, scores, times = [], [], []
     for name in with_labels:
-        video = prediction.videos[name]
-        known = reader.labels_of(name, reader.labels(path.parent, name, ""), range(len(video.times)))
+        video, known = prediction.videos[name], given.by_video[name]
         places = sorted(known)
         labels.append(np.array([known[place] for place in places], np.int64))
         scores.append(video.scores[places])

@@ -147,6 +147,8 @@ def test_beside_labels_it_is_a_zero_shot_evaluation(tmp_path, tiny_model):
         ({"prompts": "gone.yaml"}, r"no prompts at gone\.yaml"),
         ({"prompts": "cholec8"}, "benchmark 'cholec8', expected"),
         ({"labels": "labels.csv"}, "labels of none of these videos"),
+        ({"labels": "unknown.csv"}, r"unknown\.csv, line 2.*'green'"),
+        ({"labels": "gone.csv"}, r"gone\.csv"),
     ],
 )
 def test_wrong_input_is_one_line(films, tmp_path, change, message):
@@ -155,12 +157,14 @@ def test_wrong_input_is_one_line(films, tmp_path, change, message):
     shutil.copytree(films, folder / "more")
     (folder / "empty").mkdir()
     (folder / "labels.csv").write_text("video,start,end,label\nother,0,1,dark\n")
+    (folder / "unknown.csv").write_text("video,start,end,label\na,0,1,green\n")
     given = {"videos": ["a.mp4"], "prompts": PROMPTS, "labels": None, **change}
     videos = [folder / name for name in given["videos"]]
     labels = given["labels"] and folder / given["labels"]
     with pytest.raises((OSError, ValueError), match=message) as caught:
         predict(Brightness(), None, videos, given["prompts"], tmp_path / "out", labels=labels)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists(), "it is said before a frame is looked at"
 
 
 def test_strict(films, tmp_path):
@@ -176,6 +180,31 @@ def test_a_model_without_a_scale_has_scores_alone(films, tmp_path):
     assert found.videos["b"].probabilities is None
     assert isinstance(found.videos["b"].segments[0], Segment) and found.videos["b"].segments[0].confidence is None
     assert "none: the model says no scale" in found.protocol["confidence"]
+
+
+def test_tables_are_written_where_the_video_with_labels_cannot_be_read(films, tmp_path):
+    (tmp_path / "labels.csv").write_text("video,start,end,label\nc,0,4,bright\n")
+    with pytest.raises(ValueError, match=r"none of the videos that have labels in .*labels\.csv can be read"):
+        predict(Brightness(), None, [films], PROMPTS, tmp_path / "out", labels=tmp_path / "labels.csv")
+    assert {"a.csv", "b.csv", "predictions.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("--prompts", "gone.yaml"), "no prompts at gone.yaml"),
+        (("VIDEO", "gone.mp4"), "no video at gone.mp4"),
+        (("--labels", "gone.csv"), "gone.csv"),
+    ],
+)
+def test_the_command_says_it_before_it_loads_a_model(films, tmp_path, monkeypatch, capsys, change, message):
+    monkeypatch.setattr("surglavi_hf.cli.predict.load_model", lambda options: pytest.fail("a model is loaded"))
+    (tmp_path / "prompts.yaml").write_text("bright: a bright picture\ndark: a dark picture\n")
+    given = {"VIDEO": str(films), "--prompts": str(tmp_path / "prompts.yaml"), "--output": str(tmp_path / "out")}
+    given |= {"--model": "none", change[0]: change[1]}
+    assert main(["predict", given.pop("VIDEO"), *(word for pair in given.items() for word in pair)]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 def test_the_command(films, tmp_path, tiny_model, capsys):
