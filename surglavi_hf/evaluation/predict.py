@@ -370,6 +370,8 @@ def _label_reader(
     path: Path, classes: tuple[str, ...], options: PredictOptions, names: Collection[str]
 ) -> tuple[Segments, list[str]]:
     """And which of the videos have labels."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no labels at {path}, expected a table video,start,end,label")
     reader = Segments(classes=classes, kind="single_label", files=path.name, fps=options.fps)
     with_labels = [name for name in reader.videos(path.parent) if name in names]
     if not with_labels:

@@ -148,7 +148,7 @@ def test_beside_labels_it_is_a_zero_shot_evaluation(tmp_path, tiny_model):
         ({"prompts": "cholec8"}, "benchmark 'cholec8', expected"),
         ({"labels": "labels.csv"}, "labels of none of these videos"),
         ({"labels": "unknown.csv"}, r"unknown\.csv, line 2.*'green'"),
-        ({"labels": "gone.csv"}, r"gone\.csv"),
+        ({"labels": "gone.csv"}, r"no labels at .*gone\.csv, expected a table video,start,end,label"),
     ],
 )
 def test_wrong_input_is_one_line(films, tmp_path, change, message):
@@ -194,7 +194,7 @@ def test_tables_are_written_where_the_video_with_labels_cannot_be_read(films, tm
     [
         (("--prompts", "gone.yaml"), "no prompts at gone.yaml"),
         (("VIDEO", "gone.mp4"), "no video at gone.mp4"),
-        (("--labels", "gone.csv"), "gone.csv"),
+        (("--labels", "gone.csv"), "no labels at gone.csv"),
     ],
 )
 def test_the_command_says_it_before_it_loads_a_model(films, tmp_path, monkeypatch, capsys, change, message):

@@ -80,7 +80,10 @@ class OwnLabels(LabelReader):
         if place is None and label.strip().casefold() not in {name.casefold() for name in self.ignore}:
             known = ", ".join(self.classes)
             hint = "; give class_ids_from, where it is a number" if label.strip().isdecimal() else ""
-            raise ValueError(f"{where}: {label!r} is no class; expected one of {known}, or put it under ignore{hint}")
+            raise ValueError(
+                f"{where}: {label!r} is no class; expected one of {known}, or in a benchmark's file put it under "
+                f"ignore{hint}"
+            )
         return place
 
     def _place(self, label: str) -> int | None:

@@ -106,7 +106,11 @@ HEAD = "video,start,end,label"
             ["op1,0,999999999,Cut"],
             "line 2: it ends at 1e.09 s, which is more than 5,000,000 frames; see in which unit",
         ),
-        (["op1,0,4,Knit"], "line 2: 'Knit' is no class; expected one of Cut, Sew, Rinse, then look, or put it under"),
+        (
+            ["op1,0,4,Knit"],
+            "line 2: 'Knit' is no class; expected one of Cut, Sew, Rinse, then look, or in a benchmark's file put it "
+            "under ignore",
+        ),
         (["op1,0,4,2"], "line 2: '2' is no class; .*; give class_ids_from, where it is a number"),
         (["op1,4,0,Cut"], "line 2: it ends at 0 s, before it starts at 4 s"),
         (["op1,-4,0,Cut"], "line 2: it starts at -4 s, expected a time >= 0"),
