@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SurgCLIP as a transformers model. Importing it registers SurgCLIP with the Auto classes.
+"""SurgCLIP as a transformers model. Importing it registers SurgCLIP with the Auto classes."""
 
-transformers' modelling code takes seconds to import, and `AutoModel.register` wants the class itself. So SurgCLIP is
-entered by name into the tables from which transformers loads its own models when they are first asked for.
-"""
-
-import sys
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import wrapt
+
+from .registration import register_with_transformers as register_with_transformers
 
 if TYPE_CHECKING:  # whose names tools see
     from .checkpoint_surgclip import download_surgclip_checkpoint as download_surgclip_checkpoint
@@ -59,42 +56,17 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-# transformers resolves a model type to the module `transformers.models.<type>`, and there the class of its tables.
-_MODELS = {
-    "surgclip": ("SurgCLIPConfig", "SurgCLIPModel"),
-    "surgclip_vision_model": ("SurgCLIPVisionConfig", "SurgCLIPVisionModel"),
-}
-_MODEL_TYPE = "surgclip"
 _TASK = "zero-shot-video-classification"  # which transformers does not have
-for _model_type in _MODELS:
-    sys.modules[f"transformers.models.{_model_type}"] = sys.modules[__name__]
 
-
-@wrapt.when_imported("transformers.models.auto.configuration_auto")
-def _register_config(module: ModuleType) -> None:
-    module.CONFIG_MAPPING_NAMES.update({model_type: config for model_type, (config, _) in _MODELS.items()})
-
-
-def _add(mapping, entry: str | dict[str, str], model_type: str = _MODEL_TYPE) -> None:
-    mapping._model_mapping[model_type] = entry
-    mapping._reverse_config_mapping[_MODELS[model_type][0]] = model_type  # a mapping made before us lacks it
-
-
-@wrapt.when_imported("transformers.models.auto.modeling_auto")
-def _register_model(module: ModuleType) -> None:
-    for model_type, (_, model) in _MODELS.items():
-        _add(module.MODEL_MAPPING, model, model_type)
-
-
-@wrapt.when_imported("transformers.models.auto.processing_auto")
-def _register_processor(module: ModuleType) -> None:
-    _add(module.PROCESSOR_MAPPING, "SurgCLIPProcessor")
-
-
-@wrapt.when_imported("transformers.models.auto.video_processing_auto")
-def _register_video_processor(module: ModuleType) -> None:
-    # One class for both backends transformers may ask for: it needs neither torchvision nor PIL.
-    _add(module.VIDEO_PROCESSOR_MAPPING, {"torchvision": "SurgCLIPVideoProcessor", "pil": "SurgCLIPVideoProcessor"})
+register_with_transformers(
+    __name__,
+    models={
+        "surgclip": ("SurgCLIPConfig", "SurgCLIPModel"),
+        "surgclip_vision_model": ("SurgCLIPVisionConfig", "SurgCLIPVisionModel"),
+    },
+    processors={"surgclip": "SurgCLIPProcessor"},
+    video_processors={"surgclip": "SurgCLIPVideoProcessor"},
+)
 
 
 @wrapt.when_imported("transformers.pipelines")
