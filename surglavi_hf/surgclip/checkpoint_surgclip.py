@@ -2,6 +2,7 @@
 """Reads a released SurgCLIP checkpoint, and trusts nothing in it."""
 
 import re
+import zipfile
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: it is no state dictionary of tensors, or needs code to be read.
     """
-    found = _load(path)
+    found = load_plain(path)
     for level in (*_LEVELS, *_LEVELS):  # in either order
         found = found[level] if isinstance(found, dict) and level in found else found
     if not isinstance(found, dict) or not found:
@@ -93,9 +94,17 @@ def check_values(path: Path, state_dict: dict[str, torch.Tensor]) -> None:
             raise ValueError(f"{path} holds NaN or infinity in {name}, expected finite weights; download it again")
 
 
-def _load(path: Path) -> object:
+def load_plain(path: Path) -> object:
+    """
+    Returns what a file of torch.save holds, without running code that it names. Tensors stay in the file until they
+    are read.
+
+    Raises:
+        ValueError: it is none, or needs code to be read.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # Only files of the present form, which are ZIP archives, can be mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # pickle, zip and torch each raise their own, and torch advises to run the code
         if needed := re.search(r"GLOBAL (\S+)", str(error)):
             reason = f"it needs {needed[1]}, and no code that a checkpoint names is run; save its tensors alone"

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a released SurgCLIP checkpoint to a folder for `from_pretrained`."""
 
-import hashlib
-import json
 import os
-import shutil
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -15,11 +12,11 @@ from transformers import PreTrainedTokenizerFast
 from .checkpoint_surgclip import HUB_MODEL, check_names_and_shapes, check_values, read_state_dict
 from .configuration_surgclip import SurgCLIPConfig
 from .loading import load_tokenizer
+from .model_folder import new_model_folder, save_converted, sha256_of
 from .modeling_surgclip import SurgCLIPModel
 from .processing_surgclip import SurgCLIPProcessor
 from .video_processing_surgclip import SurgCLIPVideoProcessor
 
-_UNFINISHED = ".unfinished"  # of a folder that is being written
 TOKENIZER = "google-bert/bert-base-uncased"  # as the released code has it
 
 
@@ -57,41 +54,16 @@ def convert_surgclip_checkpoint(
         )
     if not checkpoint_path.is_file():
         raise FileNotFoundError(f"no checkpoint at {checkpoint_path}; download surgclip_beta.pth of {HUB_MODEL}")
-    unfinished = output_dir / _UNFINISHED
-    if output_dir.is_dir() and list(output_dir.iterdir()) == [unfinished]:
-        shutil.rmtree(unfinished)  # of a conversion that was killed
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise FileExistsError(f"{output_dir} is not empty; name a new folder, or empty this one")
-    if output_dir == Path.cwd():
-        raise FileExistsError(f"{output_dir} is the working directory; name a new folder")
-    state_dict = read_state_dict(checkpoint_path)
-    config = config or released_config(any(".temporal_attn." in name for name in state_dict))
-    with torch.device("meta"):
-        expected = SurgCLIPModel(config).state_dict()
-    check_names_and_shapes(checkpoint_path, state_dict, expected)
-    check_values(checkpoint_path, state_dict)
-    processor = _processor(config, tokenizer)
-    # Copies, since names may share memory in a checkpoint, which safetensors refuses.
-    state_dict = {name: tensor.to(torch.float32, copy=True).contiguous() for name, tensor in state_dict.items()}
-    model = SurgCLIPModel.from_pretrained(None, config=config, state_dict=state_dict, dtype=torch.float32)
-
-    made = not output_dir.exists()
-    unfinished.mkdir(parents=True)
-    try:
-        model.save_pretrained(unfinished)
-        processor.save_pretrained(unfinished)
+    with new_model_folder(output_dir) as folder:
+        state_dict = read_state_dict(checkpoint_path)
+        config = config or released_config(any(".temporal_attn." in name for name in state_dict))
+        with torch.device("meta"):
+            model = SurgCLIPModel(config)
+        check_names_and_shapes(checkpoint_path, state_dict, model.state_dict())
+        check_values(checkpoint_path, state_dict)
+        processor = _processor(config, tokenizer)
         origin = _origin(checkpoint_path, model, revision)
-        (unfinished / "conversion.json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-        (unfinished / "README.md").write_text(_card(origin, output_dir.name), encoding="utf-8")
-        # The config last: without it nothing is loaded.
-        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "config.json"):
-            path.rename(output_dir / path.name)
-        unfinished.rmdir()
-    except BaseException:
-        shutil.rmtree(output_dir, ignore_errors=True)
-        if not made:
-            output_dir.mkdir(exist_ok=True)
-        raise
+        save_converted(folder, model, state_dict, processor, origin, _card(origin, output_dir.name))
     return output_dir
 
 
@@ -116,16 +88,12 @@ def _processor(config: SurgCLIPConfig, tokenizer: str | os.PathLike | PreTrained
 
 def _origin(checkpoint_path: Path, model: SurgCLIPModel, revision: str | None) -> dict[str, str]:
     """What the card says of where the weights are from; kept beside them, to write another card."""
-    digest = hashlib.sha256()
-    with checkpoint_path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
     config = model.config.vision_config
     return {
         "model": HUB_MODEL,
         "source": f"`{checkpoint_path.name}`" + (f" of {HUB_MODEL} at commit `{revision}`" if revision else ""),
         "checked": "" if revision else f"It was a local file; whether it is that of {HUB_MODEL} was not checked.",
-        "sha256": digest.hexdigest(),
+        "sha256": sha256_of(checkpoint_path),
         "parameters": f"{model.num_parameters():,}",
         "num_frames": str(config.num_frames),
         "image_size": str(config.image_size),
