@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Hugging Face home of surgical video-language research: SurgLaVi, SurgCLIP, training and evaluation.
 
-Importing it makes `load_dataset("surglavi", …)` work and registers SurgCLIP with the Auto classes.
+Importing it makes `load_dataset("surglavi", …)` work and registers SurgCLIP, and the models that it is compared with,
+with the Auto classes.
 """
 
 from importlib import import_module
@@ -11,7 +12,7 @@ from .interrupts import say_interrupts_in_one_line
 
 say_interrupts_in_one_line()  # before what takes seconds to import
 
-from . import data, media, surgclip  # noqa: E402
+from . import data, media, models, surgclip  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -58,7 +59,7 @@ _ROOMS = {
     "TrainingConfig": "training",
     "train": "training",
 }
-__all__ = ["__version__", "data", "evaluation", "hub", "media", "surgclip", "training", *_ROOMS]
+__all__ = ["__version__", "data", "evaluation", "hub", "media", "models", "surgclip", "training", *_ROOMS]
 
 
 def __getattr__(name: str):

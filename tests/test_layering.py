@@ -15,12 +15,13 @@ COMMON = {"files", "interrupts", "named_values", "options", "text_tables"}
 ROOMS = {
     "media": set(),
     "surgclip": set(),
+    "models": {"surgclip"},  # how checkpoints are read and folders written
     "data": {"media"},
     "evaluation": {"data", "media", "surgclip"},  # of the latter its window rule and how models are loaded
     "hub": {"data", "evaluation"},  # of the latter reports only
     "training": {"data", "surgclip", "evaluation", "hub"},
     "demo": {"data", "media", "surgclip", "evaluation", "training"},
-    "cli": {"data", "media", "surgclip", "evaluation", "hub", "training", "demo"},
+    "cli": {"data", "media", "surgclip", "models", "evaluation", "hub", "training", "demo"},
 }
 OWNERS = {
     "sqlite3": {"data/database.py", "data/write_database.py"},

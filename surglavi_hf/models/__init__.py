@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models that SurgCLIP is compared with. Importing it registers them with the Auto classes."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ..surgclip import register_with_transformers
+
+if TYPE_CHECKING:  # whose names tools see
+    from .configuration_surgvlp import SurgVLPConfig as SurgVLPConfig
+    from .convert import convert_checkpoint as convert_checkpoint
+    from .image_processing_pillow import PillowImageProcessor as PillowImageProcessor
+    from .modeling_surgvlp import SurgVLPModel as SurgVLPModel
+    from .processing_surgvlp import SurgVLPProcessor as SurgVLPProcessor
+
+_MODULES = {
+    "PillowImageProcessor": "image_processing_pillow",
+    "SurgVLPConfig": "configuration_surgvlp",
+    "SurgVLPModel": "modeling_surgvlp",
+    "SurgVLPProcessor": "processing_surgvlp",
+    "convert_checkpoint": "convert",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+register_with_transformers(
+    __name__,
+    models={"surgvlp": ("SurgVLPConfig", "SurgVLPModel")},
+    processors={"surgvlp": "SurgVLPProcessor"},
+    image_processors={"surgvlp": "PillowImageProcessor"},
+)
