@@ -83,6 +83,24 @@ class Windows:
         }
 
 
+@dataclass(frozen=True)
+class View:
+    """
+    How one model sees a benchmark.
+
+    Args:
+        encoder: Must be in evaluation mode.
+        windows: Which frames are shown.
+        keep: What is kept of the embeddings.
+        store: Where the results are written, a file a video.
+    """
+
+    encoder: VideoEncoder
+    windows: Windows
+    keep: Keep
+    store: VideoStore | None = None
+
+
 def embed_benchmark(
     encoder: VideoEncoder,
     benchmark: Benchmark,
@@ -97,11 +115,8 @@ def embed_benchmark(
     all of them; what the store has is not computed again.
 
     Args:
-        encoder: Must be in evaluation mode.
+        encoder, windows, keep, store: As a [`View`] has them.
         benchmark: With frames.
-        windows: Which frames are shown.
-        keep: What is kept of the embeddings.
-        store: Where the results are written, a file a video.
         batch_size: Windows a forward pass.
         num_workers: Processes that read frames.
 
@@ -109,29 +124,90 @@ def embed_benchmark(
         ValueError: there are no videos, labels alone, or results of another evaluation in the store.
         FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
     """
+    view = View(encoder, windows, keep, store)
+    results = {name: found[0] for name, found in embed_views([view], benchmark, batch_size, num_workers)}
+    return Processes().merge(results)
+
+
+def embed_views(
+    views: Sequence[View],
+    benchmark: Benchmark,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    seen: Callable[[int], None] | None = None,
+) -> Iterator[tuple[str, list[VideoResult]]]:
+    """
+    Yields each video of this process with what every view keeps of its labelled frames. A frame is read once for all
+    views, and preprocessed once for those whose models do it alike. What a view's store has is not computed again.
+
+    Args:
+        views: Of as many models.
+        benchmark: With frames.
+        batch_size: Windows a forward pass.
+        num_workers: Processes that read frames.
+        seen: Is told of numbers of frames that were read.
+
+    Raises:
+        ValueError: there are no videos, labels alone, or results of another evaluation in a store.
+        FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
+    """
     check_can_be_seen(benchmark)
     processes = Processes()
     counts = {name: len(benchmark.positions(name)) for name in benchmark.videos}
-    mine, results = processes.share(counts), {}
-    total = sum(counts[name] for name in mine)
+    mine = processes.share(counts)
+    total = len(views) * sum(counts[name] for name in mine)
     with tqdm(total=total, desc=benchmark.name, unit="frame", disable=processes.index > 0) as progress:
         for name in mine:
-            results[name] = store.read(name, counts[name]) if store else None
-            if results[name] is not None:
-                progress.update(counts[name])
-                continue
+            stored = [view.store.read(name, counts[name]) if view.store else None for view in views]
+            progress.update(counts[name] * sum(result is not None for result in stored))
+            missing = [place for place, result in enumerate(stored) if result is None]
+            found = _embed_video(
+                [views[place] for place in missing], benchmark, name, batch_size, num_workers, progress.update, seen
+            )
+            columns = _columns(benchmark, name)
+            for place, result in zip(missing, found, strict=True):
+                stored[place] = result
+                if (store := views[place].store) is not None:
+                    store.write(name, columns, result)
+            yield name, stored
+
+
+def _embed_video(
+    views: Sequence[View],
+    benchmark: Benchmark,
+    name: str,
+    batch_size: int,
+    num_workers: int,
+    progress: Callable[[int], None],
+    seen: Callable[[int], None] | None,
+) -> list[VideoResult]:
+    video, positions = benchmark.videos[name], benchmark.positions(name)
+    streams = [
+        WindowStream(
+            view.encoder, view.windows.around(positions, len(video.frames), view.encoder.num_frames), batch_size
+        )
+        for view in views
+    ]
+    parts: list[list[Mapping[str, torch.Tensor]]] = [[] for _ in views]
+    seconds = [0.0 for _ in views]
+    started = time.perf_counter()
+    for count, inputs in read_frames(video.frames, streams, num_workers):
+        reading = (time.perf_counter() - started) / len(streams)  # which all share alike
+        if seen is not None:
+            seen(count)
+        for place, (view, stream) in enumerate(zip(views, streams, strict=True)):
             started = time.perf_counter()
-            video, positions = benchmark.videos[name], benchmark.positions(name)
-            around = windows.around(positions, len(video.frames), encoder.num_frames)
-            parts = []
-            for embeds in embed_windows(encoder, video.frames, around, batch_size, num_workers):
-                parts.append(keep(embeds))
-                progress.update(len(next(iter(parts[-1].values()))))
-            arrays = {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]} if parts else {}
-            results[name] = VideoResult(arrays, time.perf_counter() - started)
-            if store:
-                store.write(name, _columns(benchmark, name, positions), results[name])
-    return processes.merge(results)
+            for embeds in stream.push(inputs[place]):
+                parts[place].append(view.keep(embeds))
+                progress(len(next(iter(parts[place][-1].values()))))
+            seconds[place] += reading + time.perf_counter() - started
+        started = time.perf_counter()
+    return [
+        VideoResult(
+            {key: torch.cat([part[key] for part in found]).numpy() for key in found[0]} if found else {}, spent
+        )
+        for found, spent in zip(parts, seconds, strict=True)
+    ]
 
 
 def check_can_be_seen(benchmark: Benchmark) -> None:
@@ -142,8 +218,8 @@ def check_can_be_seen(benchmark: Benchmark) -> None:
         raise ValueError(f'{benchmark.name} was read with source="labels"; read it with its frames or videos')
 
 
-def _columns(benchmark: Benchmark, name: str, positions: list[int]) -> dict[str, list]:
-    video = benchmark.videos[name]
+def _columns(benchmark: Benchmark, name: str) -> dict[str, list]:
+    video, positions = benchmark.videos[name], benchmark.positions(name)
     return {
         "time": [video.times[position] for position in positions],
         "frame": [video.numbers[position] for position in positions],
@@ -168,37 +244,113 @@ def embed_windows(
     Raises:
         FileNotFoundError, ValueError, VideoDecodeError: as [`FrameSource.read`].
     """
-    needed, places = np.unique(windows, return_inverse=True)
-    places = torch.from_numpy(places.reshape(windows.shape))  # into `needed`
-    reader = _Reader(encoder, frames, needed)
+    stream = WindowStream(encoder, windows, batch_size)
+    for _, inputs in read_frames(frames, [stream], num_workers):
+        yield from stream.push(inputs[0])
+
+
+class WindowStream:
+    """
+    Embeds windows as their frames come in.
+
+    Args:
+        encoder: Must be in evaluation mode.
+        windows: Positions of frames, of shape `(num_windows, num_frames)`, in order of time.
+        batch_size: Windows a forward pass.
+    """
+
+    def __init__(self, encoder: VideoEncoder, windows: np.ndarray, batch_size: int):
+        self.encoder, self.batch_size = encoder, batch_size
+        self.needed, places = np.unique(windows, return_inverse=True)
+        self._places = torch.from_numpy(places.reshape(windows.shape))  # into `needed`
+        self._start, self._held, self._first = 0, torch.empty(0), 0  # frames of `needed` from the first on
+
+    def push(self, frames: Preprocessed | None) -> Iterator[dict[str, torch.Tensor]]:
+        """Yields the embeddings of windows that have all their frames with these, the next ones of `needed`."""
+        if frames is None:
+            return
+        new = self.encoder.encode_frames(frames)
+        self._held = torch.cat([self._held, new]) if len(self._held) else new
+        while self._start < len(self._places):
+            batch = self._places[self._start : self._start + self.batch_size]
+            lowest = batch.min().item()
+            self._held, self._first = self._held[lowest - self._first :], lowest
+            if batch.max().item() >= self._first + len(self._held):
+                return
+            embeds = self.encoder.embed_windows(self._held, batch - self._first)
+            self._start += self.batch_size
+            yield {name: values.float().cpu() for name, values in embeds.items()}
+
+
+def read_frames(
+    frames: FrameSource, streams: Sequence[WindowStream], num_workers: int = 0
+) -> Iterator[tuple[int, list[Preprocessed | None]]]:
+    """
+    Yields, several frames at a time, how many were read and what each stream takes of them next, if anything. A frame
+    is read once, and preprocessed once for the streams whose models do it alike.
+
+    Raises:
+        FileNotFoundError, ValueError, VideoDecodeError: as [`FrameSource.read`].
+    """
+    if not streams:
+        return
+    kinds = [preprocessing_key(stream.encoder) for stream in streams]
+    groups = {
+        kind: (
+            streams[kinds.index(kind)].encoder,
+            np.unique(np.concatenate([s.needed for s, k in zip(streams, kinds, strict=True) if k == kind])),
+        )
+        for kind in dict.fromkeys(kinds)
+    }
+    positions = np.unique(np.concatenate([stream.needed for stream in streams]))
+    reader = _Reader(frames, positions, list(groups.values()))
     with interrupts_for_us_alone():
         loader = iter(DataLoader(reader, _FRAMES_A_READ, collate_fn=_as_it_is, num_workers=num_workers))
-    held, first = torch.empty(0), 0  # frames of `needed` from the first on
-    for start in range(0, len(places), batch_size):
-        batch = places[start : start + batch_size]
-        lowest, highest = batch.min().item(), batch.max().item()
-        parts = [held[lowest - first :]]
-        count = len(parts[0])
-        while lowest + count <= highest:
-            parts.append(encoder.encode_frames(next(loader)))
-            count += len(parts[-1])
-        held, first = torch.cat(parts) if len(held) else torch.cat(parts[1:]), lowest
-        embeds = encoder.embed_windows(held, batch - first)
-        yield {name: values.float().cpu() for name, values in embeds.items()}
+    for start, of_groups in zip(range(0, len(positions), _FRAMES_A_READ), loader, strict=True):
+        read = positions[start : start + _FRAMES_A_READ]
+        inputs = []
+        for stream, kind in zip(streams, kinds, strict=True):
+            group = list(groups).index(kind)
+            there = read[np.isin(read, groups[kind][1])]
+            inputs.append(_rows(of_groups[group], np.isin(there, stream.needed)))
+        yield len(read), inputs
+
+
+def preprocessing_key(encoder: VideoEncoder) -> str:
+    """Returns what two encoders have in common that preprocess frames alike; none where that is not known."""
+    settings, method = encoder.frame_protocol().get("frame_preprocessing"), type(encoder).preprocess
+    return f"{id(encoder)}" if settings is None else f"{method.__module__}.{method.__qualname__} {settings}"
 
 
 class _Reader(Dataset):
-    """Preprocessed frames, several at a time, as a video is best read."""
+    """Frames preprocessed in each of several ways, several at a time, as a video is best read."""
 
-    def __init__(self, encoder: VideoEncoder, frames: FrameSource, positions: np.ndarray):
-        self.encoder, self.frames, self.positions = encoder, frames, positions
+    def __init__(self, frames: FrameSource, positions: np.ndarray, groups: Sequence[tuple[VideoEncoder, np.ndarray]]):
+        self.frames, self.positions, self.groups = frames, positions, groups
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitems__(self, places: list[int]) -> Preprocessed:
-        return self.encoder.preprocess(self.frames.read(self.positions[places].tolist()))
+    def __getitems__(self, places: list[int]) -> list[Preprocessed | None]:
+        read = self.positions[places]
+        frames = self.frames.read(read.tolist())
+        return [_preprocessed(encoder, frames, np.isin(read, needed)) for encoder, needed in self.groups]
 
 
-def _as_it_is(frames: Preprocessed) -> Preprocessed:
+def _preprocessed(encoder: VideoEncoder, frames: torch.Tensor, chosen: np.ndarray) -> Preprocessed | None:
+    if not chosen.any():
+        return None
+    return encoder.preprocess(frames if chosen.all() else frames[torch.from_numpy(chosen)])
+
+
+def _rows(frames: Preprocessed | None, chosen: np.ndarray) -> Preprocessed | None:
+    if frames is None or not chosen.any():
+        return None
+    if chosen.all():
+        return frames
+    kept = torch.from_numpy(chosen)
+    return frames[kept] if isinstance(frames, torch.Tensor) else {name: rows[kept] for name, rows in frames.items()}
+
+
+def _as_it_is(frames: list[Preprocessed | None]) -> list[Preprocessed | None]:
     return frames

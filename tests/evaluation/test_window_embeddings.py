@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from surglavi_hf.evaluation import Windows
 from surglavi_hf.evaluation.encoders import VideoEncoder
 from surglavi_hf.evaluation.frame_source import FrameSource
-from surglavi_hf.evaluation.window_embeddings import embed_windows
+from surglavi_hf.evaluation.window_embeddings import WindowStream, embed_windows, preprocessing_key, read_frames
 
 
 @given(length=st.integers(1, 40), num_frames=st.integers(1, 20), stride=st.integers(1, 4))
@@ -89,3 +89,55 @@ def test_frames_are_let_go():
     encoder, windows = Stacks(None, None), Windows().around(range(2_000), 2_000, 16)
     list(embed_windows(encoder, Numbers(2_000), windows, batch_size=8))
     assert encoder.held < 100
+
+
+class Named(Stacks):
+    """As other models of its name, which preprocess alike."""
+
+    preprocessed = 0
+
+    def __init__(self, name: str):
+        super().__init__(None, None)
+        self.name = name
+
+    def preprocess(self, frames):
+        type(self).preprocessed += len(frames)
+        return frames
+
+    def frame_protocol(self):
+        return {"frame_preprocessing": self.name}
+
+
+@given(st.data())
+def test_several_models_see_what_each_sees_alone_and_frames_are_read_once(data):
+    length = data.draw(st.integers(1, 150))
+    names = data.draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=4))
+    positions = sorted(data.draw(st.sets(st.integers(0, length - 1), min_size=1)))
+    every = [
+        Windows(num_frames=data.draw(st.integers(1, 9)), stride=data.draw(st.integers(1, 3))).around(
+            positions, length, 16
+        )
+        for _ in names
+    ]
+    frames, Named.preprocessed = Numbers(length), 0
+    streams = [WindowStream(Named(name), windows, 7) for name, windows in zip(names, every, strict=True)]
+    found = [[] for _ in streams]
+    count = 0
+    for read, inputs in read_frames(frames, streams):
+        count += read
+        for place, stream in enumerate(streams):
+            found[place] += [embeds["projected"] for embeds in stream.push(inputs[place])]
+    for batches, windows in zip(found, every, strict=True):
+        assert np.array_equal(torch.cat(batches).numpy(), windows)
+    assert frames.seen == sorted({place for windows in every for place in windows.ravel().tolist()})
+    assert count == len(frames.seen)
+    needed = {name: set() for name in names}
+    for name, windows in zip(names, every, strict=True):
+        needed[name] |= set(windows.ravel().tolist())
+    assert Named.preprocessed == sum(map(len, needed.values()))
+
+
+def test_models_of_the_callers_own_share_no_preprocessing():
+    one, other = Stacks(None, None), Stacks(None, None)
+    assert preprocessing_key(one) != preprocessing_key(other)
+    assert preprocessing_key(Named("a")) == preprocessing_key(Named("a")) != preprocessing_key(Named("b"))
