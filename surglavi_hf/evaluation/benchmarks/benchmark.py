@@ -10,8 +10,8 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from ..frame_source import FrameSource
-from .definition import Published
 from .label_reader import Kind, Label
+from .published_figures import Published
 
 _SAMPLE = 16 * 1024  # bytes; most frames are of a few of these
 

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any, get_args
@@ -15,6 +15,7 @@ from ...named_values import read_named_values
 from ...options import value_of
 from .common_form import CommonFiles
 from .label_reader import Kind, LabelReader
+from .published_figures import Published, PublishedSource, measures_of, of_linear_probe, of_zero_shot
 
 _MOST_VIDEOS = 100_000  # of a split
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -37,22 +38,6 @@ class Splits:
     default: str
     note: str
     variants: Mapping[str, Mapping[str, tuple[str, ...] | None]]
-
-
-@dataclass(frozen=True)
-class Published:
-    """
-    Figures that others published on a benchmark, in percent.
-
-    Args:
-        zero_shot: Of each system accuracy and macro F1, or mean average precision.
-        linear_probe: Of each system macro F1, by percent of the training procedures.
-        note: Where they come from, and what is not known of them.
-    """
-
-    zero_shot: Mapping[str, list[float]] = field(default_factory=dict)
-    linear_probe: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +112,7 @@ def read_definition(path: str | os.PathLike, find_reader: Callable[[str], type[L
         reader=reader,
         common=common,
         splits=_splits(content),
-        published=_published(content, classes),
+        published=_published(content),
     )
 
 
@@ -313,25 +298,23 @@ def _split(content: _Content, key: str, named: Any) -> dict[str, tuple[str, ...]
     return splits
 
 
-def _published(content: _Content, classes: tuple[str, ...]) -> Published:
+def _published(content: _Content) -> Published:
+    """Of a file of one's own; those of the benchmarks here lie together."""
     if content.values.get("published") is None:
         return Published()
     given = content.mapping("published")
     content.check_keys(("zero_shot", "linear_probe", "note"), given, "published.")
+    source = PublishedSource(paper=str(given.get("note") or f"as {content.path.name} has them"))
     try:
-        zero_shot = {str(name): [float(value) for value in row] for name, row in given.get("zero_shot", {}).items()}
-        probe = {
-            str(name): {int(percent): float(value) for percent, value in row.items()}
-            for name, row in given.get("linear_probe", {}).items()
-        }
-        width = 2 if content.values["kind"] == "single_label" else 1
-        if wrong := [name for name, row in zero_shot.items() if len(row) != width]:
-            raise ValueError(f"{wrong[0]} has {len(zero_shot[wrong[0]])} figures, expected {width}")
+        measures = measures_of(content.values["kind"])
+        return Published(
+            of_zero_shot(source, measures, given.get("zero_shot", {})),
+            of_linear_probe(source, given.get("linear_probe", {})),
+        )
     except (AttributeError, TypeError, ValueError) as error:
         raise content.error(
             "published", f"{error}; expected zero_shot: {{system: [accuracy, macro F1]}} or [mean average precision]"
         ) from error
-    return Published(zero_shot, probe, str(given.get("note") or ""))
 
 
 def choose_prompts(

@@ -3,12 +3,14 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from .definition import Definition, read_definition
 from .label_reader import LabelReader
+from .published_figures import published_on
 
 # Groups of entry points. Of the first each is a function that returns the path of a YAML file, of the second a class.
 BENCHMARKS_GROUP, READERS_GROUP = "surglavi_hf.benchmarks", "surglavi_hf.label_readers"
@@ -45,7 +47,7 @@ def find_benchmark(name: str | os.PathLike) -> Definition:
     definition = read_definition(path, label_reader)
     if definition.name != name:
         raise ValueError(f"{path} is named {definition.name!r}, expected {name!r}")
-    return definition
+    return replace(definition, published=published_on(name)) if path.parent == _HERE else definition
 
 
 def reader_names() -> list[str]:
