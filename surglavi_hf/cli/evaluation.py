@@ -72,6 +72,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="clean prompts as the model's captions were (default: as they are, as the released evaluation)",
     )
     _add_measures(parser)
+    from ..evaluation import Decoding
+
+    add_options(parser, Decoding)
 
 
 def _add_measures(parser: argparse.ArgumentParser) -> None:
@@ -81,11 +84,11 @@ def _add_measures(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from ..evaluation import MeasureOptions, Windows, load_benchmark, zero_shot
+    from ..evaluation import Decoding, MeasureOptions, Windows, load_benchmark, zero_shot
     from ..evaluation.figures import draw_average_precision, draw_confusion_matrix, draw_presence, draw_ribbons
     from ..evaluation.launched import Processes
     from ..evaluation.overlap import benchmark_notice
-    from ..evaluation.published import comparison, measure_table, protocol_rows, report_markdown
+    from ..evaluation.published import comparison, decoded_table, measure_table, protocol_rows, report_markdown
     from ..evaluation.report import check_replaceable
     from ..files import write_text
 
@@ -99,6 +102,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.frames_dir,
         options.prompts,
     )
+    decoding, train = options_of(Decoding, options), None
+    if decoding.viterbi:  # whose labels alone are read
+        train = load_benchmark(options.benchmark, options.root, "train", None, options.variant, "labels")
     folder = Path(options.output) / benchmark.name
     for name in ("report.json", "report.md", *_PICTURES):
         check_replaceable(folder / name, Path(name).suffix)
@@ -114,6 +120,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.batch_size,
         options.num_workers,
         options.clean_prompts,
+        decoding,
+        train,
     )
     if Processes().index:
         return 0
@@ -131,6 +139,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     if report.published:
         console.print(report.published_note, markup=False)
     console.print(show_table("all that was measured, %", *measure_table(report)))
+    if report.decoded:
+        console.print(show_table("decoded over time, apart from the frame-wise figures, %", *decoded_table(report)))
     console.print(show_table("protocol", ["choice", "value"], protocol_rows(report)))
     warn(console, benchmark_notice(report.protocol["trained_on_videos"]))
     console.print(f"every video and class: {folder / 'report.md'}", markup=False)

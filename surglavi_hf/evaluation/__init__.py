@@ -3,6 +3,7 @@
 
 from .benchmarks import Benchmark, LabelReader, benchmark_names, load_benchmark
 from .clip_embeddings import ClipEmbeddings, EmbeddingOptions, embed_captions, embed_clips, embed_texts
+from .decoding import Decoding
 from .encoders import VideoEncoder
 from .linear_probe import Probe, linear_probe
 from .measures import MeasureOptions
@@ -18,6 +19,7 @@ from .zero_shot_clips import zero_shot_clips
 __all__ = [
     "Benchmark",
     "ClipEmbeddings",
+    "Decoding",
     "EmbeddingOptions",
     "EvalReport",
     "LabelReader",

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,8 +18,8 @@ from .measures import Measured, MeasureOptions, Table, mean_of_draws, measure_si
 from .metrics import single_label_metrics
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
-from .video_store import VideoResult, VideoStore, store_key
-from .window_embeddings import Windows, embed_benchmark
+from .video_store import VideoResult, VideoStore
+from .window_embeddings import Windows, embed_benchmark, feature_store
 
 DRAWS = (
     "by NumPy's default_rng of the seeds 0, 1, …; whole procedures, their number rounded, at least one, larger parts "
@@ -104,10 +103,7 @@ def linear_probe(
     seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
     features = {}
     for name, benchmark in (("train", train), ("test", test)):
-        store = None
-        if cache_dir is not None:
-            key = store_key(benchmark.fingerprint, description, benchmark.protocol["frame_reading"], seen)
-            store = VideoStore(Path(cache_dir) / f"{benchmark.name}-{key}", key)
+        store = None if cache_dir is None else feature_store(cache_dir, benchmark, encoder, windows)
         features[name] = _features(encoder, benchmark, windows, store, batch_size, num_workers)
     started = time.perf_counter()
     metrics: dict[str, float | None] = {}
@@ -115,6 +111,7 @@ def linear_probe(
     draws = list(_draws(train, probe))
     intervals: dict[str, list[float]] = {}
     per_video: Table = []
+    resampled: dict[str, np.ndarray] = {}
     for amount in tqdm(dict.fromkeys(amount for amount, _ in draws), desc="linear probe", unit="amount"):
         found = [
             _evaluate(train, test, features, chosen, probe, seed, fits, measures)
@@ -127,6 +124,7 @@ def linear_probe(
             metrics[f"{name}_at_{amount}_std"] = float(np.std(values)) if known else None
         together = mean_of_draws(found)
         intervals |= {f"{name}_at_{amount}_mean": ends for name, ends in together.intervals().items()}
+        resampled |= {f"{name}_at_{amount}_mean": values for name, values in together.draws.items()}
         per_video += [{"amount": amount.replace("_", " "), **row} for row in together.per_video]
     settings = {key: str(value) for key, value in asdict(probe).items()}
     embedding = sum(result.seconds for results in features.values() for result in results.values())
@@ -158,6 +156,7 @@ def linear_probe(
         published_note=test.published.note,
         intervals=intervals,
         per_video=per_video,
+        draws=resampled,
     )
 
 

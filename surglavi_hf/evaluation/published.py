@@ -3,6 +3,7 @@
 
 from .report import EvalReport
 
+_AVERAGES = ("video_mean", "all_frames")
 _LISTED = 10  # of the clips that cannot be read; all are in the JSON
 
 
@@ -38,9 +39,22 @@ def measure_table(report: EvalReport) -> tuple[list[str], list[list[str]]]:
             text = _percent(value)
             if way == "_video_mean" and value is not None and spread is not None:
                 text += f" ± {100 * spread:.1f}"
-            cells.append(text + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""))
+            cells.append(text + _interval(interval))
         rows.append([name.replace("_", " "), *cells])
     return ["measure", "video mean ± std", "all frames"], rows
+
+
+def decoded_table(report: EvalReport) -> tuple[list[str], list[list[str]]]:
+    """Returns header and rows of a table of what decoding over time gives, in percent, with 95 % intervals."""
+    rows = []
+    for way in report.decoded:
+        columns = [f"{column}_{average}" for column in ("accuracy", "macro_f1") for average in _AVERAGES]
+        cells = [_with_interval(way["metrics"].get(name), way["intervals"].get(name)) for name in columns]
+        rows.append([way["name"], *cells, way["how"]])
+    header = [
+        f"{column}, {average}" for column in ("accuracy", "macro F1") for average in ("video mean", "all frames")
+    ]
+    return ["decoding", *header, "how"], rows
 
 
 def protocol_rows(report: EvalReport) -> list[list[str]]:
@@ -62,6 +76,9 @@ def report_markdown(report: EvalReport) -> str:
             for name, value in report.metrics.items()
         ],
     )
+    if report.decoded:
+        parts += ["", "Decoded over time, apart from the frame-wise figures above:", ""]
+        parts += _table(*decoded_table(report))
     if report.per_video:
         names = list(report.per_video[0])
         header = [name.replace("_", " ") for name in names]
@@ -91,6 +108,14 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     cells = [[" ".join(str(cell).replace("|", "\\|").split()) for cell in row] for row in [header, *rows]]
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return [lines[0], f"|{'---|' * len(header)}", *lines[1:]]
+
+
+def _with_interval(value: float | None, interval: list[float] | None) -> str:
+    return _percent(value) + _interval(interval)
+
+
+def _interval(ends: list[float] | None) -> str:
+    return f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
 
 
 def _percent(value: float | None) -> str:

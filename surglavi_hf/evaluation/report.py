@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files import write_text
 
@@ -25,7 +25,9 @@ _LATER = {
     "published_note",
     "intervals",
     "per_video",
+    "decoded",
 }  # which earlier reports have not
+_NOT_WRITTEN = {"scores", "draws"}
 LIBRARIES = (
     "surglavi-hf",
     *("torch", "torchvision", "transformers", "tokenizers", "datasets"),
@@ -59,7 +61,9 @@ class EvalReport:
         published_note: Where these come from, and what is not known of them.
         intervals: Of each metric that has one the ends of its 95 % interval.
         per_video: For each video its name and values.
+        decoded: What scores give that are decoded over time, of each way its `name`, `how`, `metrics` and `intervals`.
         scores: For each video the scores of its labelled frames, of shape `(num_frames, num_classes)`; not written.
+        draws: Of each metric that has an interval its values in the draws of videos; not written.
     """
 
     benchmark: str
@@ -77,7 +81,9 @@ class EvalReport:
     published_note: str = ""
     intervals: dict[str, list[float]] = field(default_factory=dict)
     per_video: list[dict[str, str | int | float | None]] = field(default_factory=list)
+    decoded: list[dict[str, Any]] = field(default_factory=list)
     scores: "dict[str, np.ndarray]" = field(default_factory=dict, compare=False, repr=False)
+    draws: "dict[str, np.ndarray]" = field(default_factory=dict, compare=False, repr=False)
 
     def to_json(self, path: str | os.PathLike) -> None:
         """
@@ -88,8 +94,9 @@ class EvalReport:
             FileExistsError: there is something else.
         """
         check_replaceable(path, ".json")
-        content = asdict(replace(self, scores={}))
-        del content["scores"]
+        content = asdict(replace(self, scores={}, draws={}))
+        for name in _NOT_WRITTEN:
+            del content[name]
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
@@ -101,7 +108,7 @@ class EvalReport:
             FileNotFoundError: there is no such file.
             ValueError: it is no report.
         """
-        names = {item.name for item in fields(cls)} - {"scores"}
+        names = {item.name for item in fields(cls)} - _NOT_WRITTEN
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:

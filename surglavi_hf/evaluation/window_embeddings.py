@@ -4,9 +4,11 @@ Every labelled frame of a benchmark through a model, seen in the window around i
 as it is done on disk. A frame is read and preprocessed once for all windows that it is in.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,7 +23,7 @@ from .benchmarks import Benchmark
 from .encoders import Preprocessed, VideoEncoder
 from .frame_source import FrameSource
 from .launched import Processes
-from .video_store import VideoResult, VideoStore
+from .video_store import VideoResult, VideoStore, store_key
 
 _FRAMES_A_READ = 32
 # From the embeddings of a batch of windows to what is kept of them, each of shape (num_windows, dim).
@@ -208,6 +210,15 @@ def _embed_video(
         )
         for found, spent in zip(parts, seconds, strict=True)
     ]
+
+
+def feature_store(
+    folder: str | os.PathLike, benchmark: Benchmark, encoder: VideoEncoder, windows: Windows
+) -> VideoStore:
+    """Returns where all that a model gives of a benchmark's windows is kept: a folder of its own below `folder`."""
+    seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
+    key = store_key(benchmark.fingerprint, encoder.describe(), benchmark.protocol["frame_reading"], seen)
+    return VideoStore(Path(folder) / f"{benchmark.name}-{key}", key)
 
 
 def check_can_be_seen(benchmark: Benchmark) -> None:

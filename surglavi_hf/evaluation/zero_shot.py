@@ -11,12 +11,13 @@ import torch
 from torch.nn import functional as F
 
 from .benchmarks import Benchmark
+from .decoding import Decoding, decode
 from .encoders import VideoEncoder, encoder_of
 from .measures import MeasureOptions, calibration_protocol, measure_frames
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
-from .video_store import VideoStore, store_key
-from .window_embeddings import Windows, check_can_be_seen, embed_benchmark
+from .video_store import VideoResult, VideoStore, store_key
+from .window_embeddings import Windows, check_can_be_seen, embed_benchmark, feature_store
 
 
 def zero_shot(
@@ -29,6 +30,9 @@ def zero_shot(
     batch_size: int = 32,
     num_workers: int = 0,
     clean_prompts: bool = False,
+    decoding: Decoding | None = None,
+    train: Benchmark | None = None,
+    features_dir: str | os.PathLike | None = None,
 ) -> EvalReport:
     """
     Scores every labelled frame by the mean cosine similarity of the window around it with each class's prompt; several
@@ -48,6 +52,10 @@ def zero_shot(
         batch_size: Windows a forward pass; changes scores by rounding alone.
         num_workers: Processes that read frames.
         clean_prompts: Clean prompts first as the captions were that the model was trained on.
+        decoding: What is measured of scores that are decoded over time, apart from the frame-wise figures.
+        train: The training split, for `decoding.viterbi`; its labels are enough.
+        features_dir: Take the windows' embeddings from such a folder as [`linear_probe`] fills, and write none of the
+            scores. What is not there yet is computed, and kept there.
 
     Returns:
         The [`EvalReport`]. It is the same, but for the seconds, however often the evaluation was stopped and on
@@ -73,18 +81,23 @@ def zero_shot(
         "mean over the window of the cosine similarity to the class's prompt; of equal ones the first class"
     )
     description, store = encoder.describe(), None
-    if output_dir is not None:
+    if features_dir is not None:
+        store = feature_store(features_dir, benchmark, encoder, windows)
+    elif output_dir is not None:
         read_as = benchmark.protocol["frame_reading"]
         key = store_key(benchmark.fingerprint, description, benchmark.prompts, read_as, seen, read)
         store = VideoStore(Path(output_dir) / benchmark.name / "scores", key)
     with encoder.evaluating():
         class_embeds = embed_classes(encoder, benchmark.prompts, clean_prompts)  # (C, D)
 
-        def keep(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        def score(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return {"scores": embeds["projected"] @ class_embeds.T}  # (B, C)
 
+        keep = score if features_dir is None else dict
         scored = embed_benchmark(encoder, benchmark, windows, keep, store, batch_size, num_workers)
     labels = [benchmark.labels(name) for name in benchmark.videos]
+    if features_dir is not None:
+        scored = {name: _scored(result, class_embeds) for name, result in scored.items()}
     none = np.zeros((0, len(benchmark.classes)), np.float32)
     scores = [scored[name].arrays.get("scores", none) for name in benchmark.videos]
     single = benchmark.kind == "single_label"
@@ -95,6 +108,7 @@ def zero_shot(
         times=[benchmark.times(name) for name in benchmark.videos],
         logit_scale=encoder.logit_scale,
     )
+    decoded = decode(benchmark, scores, decoding or Decoding(), measures, encoder.logit_scale, train)
     return EvalReport(
         benchmark=benchmark.name,
         metrics=metrics,
@@ -112,8 +126,18 @@ def zero_shot(
         published_note=benchmark.published.note,
         intervals=measured.intervals(),
         per_video=measured.per_video,
+        decoded=[way for way, _ in decoded],
         scores=dict(zip(benchmark.videos, scores, strict=True)),
+        draws=measured.draws | {f"{way['name']}: {name}": v for way, m in decoded for name, v in m.draws.items()},
     )
+
+
+def _scored(result: VideoResult, class_embeds: torch.Tensor) -> VideoResult:
+    """Of embeddings that are known."""
+    if not result.arrays:
+        return result
+    scores = torch.from_numpy(np.array(result.arrays["projected"])) @ class_embeds.T  # (N, C)
+    return VideoResult({"scores": scores.numpy()}, result.seconds)
 
 
 def embed_classes(

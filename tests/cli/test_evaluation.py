@@ -242,3 +242,26 @@ def test_cleaned_prompts(folder):
     assert main(["evaluate", "autolaparo", *arguments(folder, *more)]) == 0
     report = EvalReport.from_json(folder / "cleaned" / "autolaparo" / "report.json")
     assert report.protocol["prompt_cleaning"] == "as the model's captions"
+
+
+def test_decoding_is_reported_apart(folder, tmp_path, capsys):
+    plain = ["evaluate", "autolaparo", *arguments(folder)]
+    assert main(plain) == 0
+    before = EvalReport.from_json(folder / "out" / "autolaparo" / "report.json")
+    assert (
+        before.decoded == [] and "Decoded over time" not in (folder / "out" / "autolaparo" / "report.md").read_text()
+    )
+    capsys.readouterr()
+    assert main([*plain, "--causal-smoothing", "4", "--centered-smoothing", "4", "--viterbi"]) == 0
+    assert "decoded over time, apart from the frame-wise figures" in capsys.readouterr().out
+    report = EvalReport.from_json(folder / "out" / "autolaparo" / "report.json")
+    assert (report.metrics, report.intervals, report.predictions) == (
+        before.metrics,
+        before.intervals,
+        before.predictions,
+    )
+    assert [way["name"] for way in report.decoded] == ["causal smoothing", "centered smoothing", "viterbi"]
+    assert "10 training videos" in report.decoded[2]["how"]
+    assert all(set(way["metrics"]) >= {"accuracy_video_mean", "macro_f1_all_frames"} for way in report.decoded)
+    assert "Decoded over time" in (folder / "out" / "autolaparo" / "report.md").read_text()
+    assert main([*plain, "--causal-smoothing", "-1"]) == 1 and "expected seconds >= 0" in capsys.readouterr().err
