@@ -4,7 +4,6 @@
 from .benchmarks import Benchmark, LabelReader, benchmark_names, load_benchmark
 from .clip_embeddings import ClipEmbeddings, EmbeddingOptions, embed_captions, embed_clips, embed_texts
 from .decoding import Decoding
-from .encoders import VideoEncoder
 from .linear_probe import Probe, linear_probe
 from .measures import MeasureOptions
 from .named_encoders import load_encoder
@@ -12,6 +11,7 @@ from .predict import Prediction, PredictOptions, predict
 from .report import EvalReport
 from .retrieval import retrieval
 from .search import build_search_index, search
+from .video_encoder import VideoEncoder
 from .window_embeddings import Windows
 from .zero_shot import zero_shot
 from .zero_shot_clips import zero_shot_clips

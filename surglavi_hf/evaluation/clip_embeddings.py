@@ -26,8 +26,9 @@ from ..data import Embeddings, VideoDecodeError
 from ..files import printable, write_text
 from ..interrupts import interrupts_for_us_alone
 from ..options import option
-from .encoders import Preprocessed, VideoEncoder, encoder_of, finite
+from .encoders import encoder_of
 from .launched import Processes
+from .video_encoder import Preprocessed, VideoEncoder, finite
 from .video_store import VideoResult, VideoStore, store_key
 
 logger = logging.getLogger(__name__)

@@ -13,11 +13,12 @@ from tqdm.auto import tqdm
 from ..options import option
 from .benchmarks import Benchmark
 from .classifiers import SETTINGS, Classifier, fit_and_predict
-from .encoders import VideoEncoder, encoder_of
+from .encoders import encoder_of
 from .measures import Measured, MeasureOptions, Table, mean_of_draws, measure_single_label
 from .metrics import single_label_metrics
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
+from .video_encoder import VideoEncoder
 from .video_store import VideoResult, VideoStore
 from .window_embeddings import Windows, embed_benchmark, feature_store
 

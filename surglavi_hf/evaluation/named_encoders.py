@@ -9,8 +9,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from .encoders import VideoEncoder, encoder_of
+from .encoders import encoder_of
 from .launched import Processes
+from .video_encoder import VideoEncoder
 
 GROUP = "surglavi_hf.encoders"  # of entry points: functions without arguments that return a VideoEncoder
 

@@ -27,11 +27,12 @@ from .benchmarks import find_benchmark
 from .benchmarks.definition import check_prompts, choose_prompts
 from .benchmarks.readers.segments import Segments
 from .clip_embeddings import EmbeddingOptions
-from .encoders import VideoEncoder, encoder_of
+from .encoders import encoder_of
 from .frame_source import VideoFrames
 from .launched import Processes
 from .measures import MeasureOptions, calibration_protocol, measure_frames
 from .report import EvalReport, library_versions
+from .video_encoder import VideoEncoder
 from .video_store import VideoResult, VideoStore, store_key
 from .window_embeddings import Windows, embed_windows
 from .zero_shot import embed_classes

@@ -20,9 +20,9 @@ from ..interrupts import interrupts_for_us_alone
 from ..options import option
 from ..surgclip import centered_window, online_window
 from .benchmarks import Benchmark
-from .encoders import Preprocessed, VideoEncoder
 from .frame_source import FrameSource
 from .launched import Processes
+from .video_encoder import Preprocessed, VideoEncoder
 from .video_store import VideoResult, VideoStore, store_key
 
 _FRAMES_A_READ = 32

@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from .benchmarks import Benchmark
 from .decoding import Decoding, decode
-from .encoders import VideoEncoder, encoder_of
+from .encoders import encoder_of
 from .measures import MeasureOptions, calibration_protocol, measure_frames
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
+from .video_encoder import VideoEncoder
 from .video_store import VideoResult, VideoStore, store_key
 from .window_embeddings import Windows, check_can_be_seen, embed_benchmark, feature_store
 

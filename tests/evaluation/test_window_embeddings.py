@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surglavi_hf.evaluation import Windows
-from surglavi_hf.evaluation.encoders import VideoEncoder
+from surglavi_hf.evaluation import VideoEncoder, Windows
 from surglavi_hf.evaluation.frame_source import FrameSource
 from surglavi_hf.evaluation.window_embeddings import WindowStream, embed_windows, preprocessing_key, read_frames
 
