@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from .video_encoder import VideoEncoder, finite, pooled, settings_of, text_lengths
 
 _FRAMES_A_PASS = 32
+# By type of model: texts filled up to one length, as it was trained, and to how many tokens where not its config's.
+_FILLED_UP: dict[str, int | None] = {"siglip": None, "siglip2": None, "surgvlp": 77}
 
 
 class ClipEncoder(VideoEncoder):
@@ -59,8 +61,9 @@ class ClipEncoder(VideoEncoder):
 
 class FrameEncoder(VideoEncoder):
     """
-    A model that embeds images: `get_image_features(pixel_values)`, as CLIP, SigLIP and SigLIP 2 (of one resolution or
-    of native aspect ratio) in transformers. A window or clip is the mean of its frames' normalised embeddings.
+    A model that embeds images: `get_image_features(pixel_values)`, as CLIP, MetaCLIP 2, SigLIP, MedSigLIP and SigLIP 2
+    (of one resolution or of native aspect ratio) in transformers. A window or clip is the mean of its frames'
+    normalised embeddings.
     """
 
     num_frames = 16
@@ -114,12 +117,12 @@ class FrameEncoder(VideoEncoder):
 
     @property
     def _padding(self) -> bool | str:
-        # SigLIP was trained on texts filled up to one length.
-        return "max_length" if self.model.config.model_type.startswith("siglip") else True
+        return "max_length" if self.model.config.model_type in _FILLED_UP else True
 
     @property
     def _max_text_length(self) -> int:
-        return self.model.config.text_config.max_position_embeddings
+        given = _FILLED_UP.get(self.model.config.model_type)
+        return self.model.config.text_config.max_position_embeddings if given is None else given
 
 
 def encoder_of(model: Any, processor: Any) -> VideoEncoder:

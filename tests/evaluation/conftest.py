@@ -12,6 +12,8 @@ from transformers import (
     CLIPImageProcessorPil,
     CLIPModel,
     CLIPProcessor,
+    MetaClip2Config,
+    MetaClip2Model,
     PreTrainedTokenizerFast,
     Siglip2Config,
     Siglip2ImageProcessorPil,
@@ -117,7 +119,10 @@ def tiny_model():
 
 
 def new_image_model(kind, surgclip_tokenizer):
-    """A CLIP, SigLIP or SigLIP 2 of native aspect ratio, of random weights, as transformers makes them."""
+    """
+    A CLIP, MetaCLIP 2, SigLIP, MedSigLIP (a SigLIP of large images) or SigLIP 2 of native aspect ratio, of random
+    weights, as transformers makes them.
+    """
     torch.manual_seed(0)
     tokens = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "[SEP]", "bos_token": "[CLS]"}
     backend = surgclip_tokenizer.backend_tokenizer
@@ -127,12 +132,16 @@ def new_image_model(kind, surgclip_tokenizer):
     text = {**sizes, "vocab_size": len(tokenizer), "max_position_embeddings": 24}
     text |= {"eos_token_id": 3, "pad_token_id": 0, "bos_token_id": 2}
     size = {"height": 32, "width": 32}
-    if kind == "clip":
-        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
+    if kind in ("clip", "metaclip_2"):
+        config, new = (CLIPConfig, CLIPModel) if kind == "clip" else (MetaClip2Config, MetaClip2Model)
+        model = new(config(text_config=text, vision_config=vision, projection_dim=16))
         images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size)
         return model.eval(), CLIPProcessor(images, tokenizer)
     text["projection_size"] = 32
-    if kind == "siglip":
+    if kind in ("siglip", "medsiglip"):
+        if kind == "medsiglip":
+            vision |= {"image_size": 448, "patch_size": 14}
+            size = {"height": 448, "width": 448}
         model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
         return model.eval(), SiglipProcessor(SiglipImageProcessorPil(size=size), tokenizer)
     vision = {**sizes, "patch_size": 16, "num_patches": 16}
@@ -141,7 +150,7 @@ def new_image_model(kind, surgclip_tokenizer):
     return model.eval(), Siglip2Processor(images, tokenizer)
 
 
-@pytest.fixture(scope="session", params=["clip", "siglip", "siglip2"])
+@pytest.fixture(scope="session", params=["clip", "metaclip_2", "siglip", "siglip2"])
 def image_model(request, tiny_model):
     return new_image_model(request.param, tiny_model[1].tokenizer)
 

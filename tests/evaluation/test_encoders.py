@@ -9,6 +9,7 @@ from surglavi_hf.evaluation.encoders import encoder_of
 from surglavi_hf.evaluation.zero_shot import embed_classes
 from surglavi_hf.training.start import learn_tokenizer
 
+from .conftest import new_image_model
 from .native_files import VIDEOS, some_labels, write_frames, write_native
 
 
@@ -38,6 +39,25 @@ def test_texts_are_embedded_as_the_model_was_trained(image_model):
         alone = encoder.embed_texts(texts[:1])
     assert torch.allclose(embeds.norm(dim=1), torch.ones(2), atol=1e-6)
     assert torch.allclose(embeds[0], alone[0], atol=1e-6), "the length of one text changes another"
+
+
+@pytest.mark.parametrize("kind", ["clip", "metaclip_2", "siglip", "medsiglip", "siglip2"])
+def test_scores_are_those_of_the_models_own_forward_pass(kind, tiny_model):
+    """Of one frame a window, with texts of different lengths, one too long, each embedded alone."""
+    model, processor = new_image_model(kind, tiny_model[1].tokenizer)
+    encoder = encoder_of(model, processor)
+    frames = torch.randint(0, 256, (3, 3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    texts = ["a grasper", "the hook cuts the duct", "the hook " * 30]
+    padding = "max_length" if "siglip" in kind else True
+    settings = {"padding": padding, "truncation": True, "max_length": 24}
+    if kind == "siglip2":  # whose processor has defaults for what its image processor is set to
+        settings |= {"max_num_patches": processor.image_processor.max_num_patches}
+    inputs = processor(text=texts, images=list(frames), return_tensors="pt", **settings)
+    with encoder.evaluating():
+        embeds = encoder.embed_windows(encoder.encode_frames(encoder.preprocess(frames)), torch.arange(3)[:, None])
+        scores = embeds["projected"] @ torch.cat([encoder.embed_texts([text]) for text in texts]).T
+        logits = model(**inputs).logits_per_image - getattr(model, "logit_bias", 0)
+    torch.testing.assert_close(scores, logits / encoder.logit_scale, rtol=0, atol=1e-6)
 
 
 def test_surgclip_features(tiny_model):
