@@ -329,12 +329,14 @@ def clips_of(
         ValueError: no clip can be read or none has an embedding, or the embeddings are of another model.
         VideoDecodeError: a clip cannot be read, with `strict`.
     """
+    protocol: dict[str, str | int]
     if known is None:
         part = dataset.select(rows)
         found = check_any(embed_clips(encoder, None, part, options, parts))
         listed = list_unreadable(part, found.unreadable)
         kept = [rows[row] for row in found.rows]
-        return KnownClips(found.embeds, kept, found.unreadable, listed, {"num_unreadable_clips": len(listed)})
+        protocol = {"num_unreadable_clips": len(listed), **encoder.frame_protocol()}
+        return KnownClips(found.embeds, kept, found.unreadable, listed, protocol)
     if isinstance(known, torch.Tensor):
         return KnownClips(known[rows], rows, {}, [], {"num_unreadable_clips": 0})
     check_same_model(known, encoder)
@@ -350,7 +352,7 @@ def clips_of(
             "they of this database, level and split?"
         )
     embeds = torch.from_numpy(known.embedding[[place_of[intervals[row]] for row in kept]]).float()
-    protocol: dict[str, str | int] = {
+    protocol = {
         "num_unreadable_clips": 0,
         "num_clips_without_embedding": len(rows) - len(kept),
         "clip_embeddings": f"published, float16, digest {known.digest}",

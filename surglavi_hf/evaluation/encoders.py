@@ -8,10 +8,17 @@ import torch
 from torch.nn import functional as F
 
 from .video_encoder import VideoEncoder, finite, pooled, settings_of, text_lengths
+from .video_text_encoders import PeVideoEncoder, VideoPrismEncoder, XCLIPEncoder
 
 _FRAMES_A_PASS = 32
 # By type of model: texts filled up to one length, as it was trained, and to how many tokens where not its config's.
 _FILLED_UP: dict[str, int | None] = {"siglip": None, "siglip2": None, "surgvlp": 77}
+# Models that are taken by their type, which their methods do not tell.
+_BY_TYPE: dict[str, type[VideoEncoder]] = {
+    "xclip": XCLIPEncoder,
+    "videoprism": VideoPrismEncoder,
+    "pe_video": PeVideoEncoder,
+}
 
 
 class ClipEncoder(VideoEncoder):
@@ -135,6 +142,8 @@ def encoder_of(model: Any, processor: Any) -> VideoEncoder:
     """
     if isinstance(model, VideoEncoder):
         return model
+    if kind := _BY_TYPE.get(getattr(getattr(model, "config", None), "model_type", "")):
+        return kind(model, processor)
     if hasattr(model, "get_video_features") and hasattr(model, "vision_encoder"):
         return ClipEncoder(model, processor)
     if hasattr(model, "get_image_features") and hasattr(model, "vision_model"):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from ..options import option
@@ -22,6 +23,7 @@ from .video_encoder import VideoEncoder
 from .video_store import VideoResult, VideoStore
 from .window_embeddings import Windows, embed_benchmark, feature_store
 
+_FEATURES = ("raw", "projected")
 DRAWS = (
     "by NumPy's default_rng of the seeds 0, 1, …; whole procedures, their number rounded, at least one, larger parts "
     "holding smaller ones; mean and standard deviation (ddof 0) over the seeds"
@@ -51,7 +53,7 @@ class Probe:
     seeds: int = option(5, "Draws that are averaged.", metavar="N")
 
     def __post_init__(self):
-        if self.features not in ("raw", "projected", "both"):
+        if self.features not in (*_FEATURES, "both"):
             raise ValueError(f"features={self.features!r}, expected 'raw', 'projected' or 'both'")
         if self.classifier not in SETTINGS:
             raise ValueError(f"classifier={self.classifier!r}, expected one of {', '.join(SETTINGS)}")
@@ -191,7 +193,11 @@ def _features(
     num_workers: int,
 ) -> dict[str, VideoResult]:
     with encoder.evaluating():
-        return embed_benchmark(encoder, benchmark, windows, dict, store, batch_size, num_workers)
+        return embed_benchmark(encoder, benchmark, windows, _features_alone, store, batch_size, num_workers)
+
+
+def _features_alone(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: values for name, values in embeds.items() if name in _FEATURES}
 
 
 def _draws(train: Benchmark, probe: Probe) -> Iterator[tuple[str, Mapping[str, np.ndarray]]]:
@@ -244,7 +250,7 @@ def _evaluate(
 
 
 def _choose(result: VideoResult, probe: Probe) -> np.ndarray:
-    names = ("raw", "projected") if probe.features == "both" else (probe.features,)
+    names = _FEATURES if probe.features == "both" else (probe.features,)
     if missing := [name for name in names if name not in result.arrays]:
         found = ", ".join(result.arrays)
         raise ValueError(f"the encoder gives no {missing[0]} features; choose features={found!r} (--features {found})")

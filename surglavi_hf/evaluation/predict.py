@@ -240,7 +240,7 @@ def predict(
         **options.protocol(),
         **seen,
         **read,
-        "score": "mean over the window of the cosine similarity to the class's prompt; of equal ones the first class",
+        "score": f"{encoder.score_protocol}; of equal ones the first class",
         "confidence": "none: the model says no scale of its cosine similarities"
         if encoder.logit_scale is None
         else f"softmax of scores times {encoder.logit_scale:.4g}, the model's own scale",
@@ -344,7 +344,7 @@ def _score(
     around = windows.around(range(number), number, encoder.num_frames)
     parts = []
     for embeds in embed_windows(encoder, source.frames, around, embedding.batch_size, embedding.num_workers):
-        parts.append(embeds["projected"] @ class_embeds.T)
+        parts.append(encoder.score(embeds, class_embeds))
         progress.update(len(parts[-1]))
     return VideoResult({"scores": torch.cat(parts).numpy()}, time.perf_counter() - started)
 

@@ -76,6 +76,7 @@ def retrieval(
             "num_captions": len(text_of),
             "num_matches": len(matches),
             "num_frames": encoder.num_frames,
+            **encoder.text_protocol(list(text_of)),
             "frame_sampling": "middle",
             "match": "equal caption, or another caption of the clip",
             "ties": "a non-match of equal score comes first",

@@ -53,6 +53,10 @@ class VideoEncoder(ABC):
 
     model: Any = None
     processor: Any = None
+    # Whether embeddings of texts are of unit length; where not, those of several prompts are averaged as they are.
+    unit_texts: bool = True
+    # What a report says of `score`.
+    score_protocol: str = "mean over the window of the cosine similarity to the class's prompt"
 
     def __init__(self, model: Any = None, processor: Any = None):
         self.model, self.processor = model, processor
@@ -94,9 +98,19 @@ class VideoEncoder(ABC):
         tokenized as they are.
         """
 
+    def score(self, windows: Mapping[str, torch.Tensor], texts: torch.Tensor) -> torch.Tensor:
+        """
+        Returns how much windows are like texts, of shape `(num_windows, num_texts)`, on the CPU.
+
+        Args:
+            windows: From `embed_windows`.
+            texts: From `embed_texts`, or means of these, of shape `(num_texts, projection_dim)`.
+        """
+        return windows["projected"] @ texts.T
+
     @property
     def logit_scale(self) -> float | None:
-        """What the model was trained to multiply cosine similarities by before a softmax; None where there is none."""
+        """What the model was trained to multiply scores by before a softmax; None where there is none."""
         return None
 
     @property
@@ -107,6 +121,12 @@ class VideoEncoder(ABC):
     def embed_captions(self, texts: Sequence[str]) -> torch.Tensor:
         """Returns the like of captions, cleaned as those were that the model was trained on, if they were."""
         return self.embed_texts(texts)
+
+    def check_num_frames(self, windows: torch.Tensor) -> None:
+        """Raises ValueError where windows, of shape `(num_windows, num_frames)`, are longer or shorter than ours."""
+        if (found := windows.shape[1]) != (expected := self.num_frames):
+            name = type(self.model).__name__
+            raise ValueError(f"{name} takes {expected} frames, not {found}; leave num_frames (--num-frames) out")
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -220,6 +240,22 @@ def _arithmetic(encoder: VideoEncoder) -> dict[str, str]:
     if device == "cuda":
         found["float32_convolutions"] = torch.backends.cudnn.conv.fp32_precision
     return found | {"attention": ", ".join(ways)}
+
+
+def pixels_of(processor: Any, frames: torch.Tensor) -> torch.Tensor:
+    """
+    Returns what a video processor of transformers, or an image processor that takes videos, makes of every frame, of
+    shape `(num_frames, 3, height, width)`.
+
+    Args:
+        frames: uint8, of shape `(num_frames, 3, height, width)`.
+    """
+    if hasattr(processor, "do_sample_frames"):
+        inputs = processor([frames], do_sample_frames=False, return_tensors="pt")
+    else:
+        inputs = processor(list(frames), return_tensors="pt")
+    pixels = next(values for name, values in inputs.items() if name.startswith("pixel_values"))
+    return pixels.flatten(0, -4)  # a video has an axis of its own, or none
 
 
 def settings_of(processor: Any) -> str:

@@ -36,9 +36,9 @@ def zero_shot(
     features_dir: str | os.PathLike | None = None,
 ) -> EvalReport:
     """
-    Scores every labelled frame by the mean cosine similarity of the window around it with each class's prompt; several
-    prompts of a class are averaged, and normalised again. One class is the best, several are ranked by their scores.
-    Prompts are tokenized as they are, as the released evaluation does.
+    Scores every labelled frame by the mean cosine similarity of the window around it with each class's prompt, or by
+    what else the model itself scores; several prompts of a class are averaged, and normalised again. One class is the
+    best, several are ranked by their scores. Prompts are tokenized as they are, as the released evaluation does.
 
     Under `accelerate launch` or torchrun the processes share the videos, and each returns the whole report.
 
@@ -71,16 +71,15 @@ def zero_shot(
     windows, measures = windows or Windows(), measures or MeasureOptions()
     encoder = encoder_of(model, processor)
     seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
+    averaging = "mean of their unit vectors, normalised again" if encoder.unit_texts else "mean of their embeddings"
     read = {
         "prompt_cleaning": "as the model's captions" if clean_prompts else "none, tokenized as they are",
-        "several_prompts": "mean of their unit vectors, normalised again",
+        "several_prompts": averaging,
         **encoder.text_protocol(_texts(benchmark.prompts)),
     }
     protocol = {**benchmark.protocol, **seen, **read, **measures.protocol(len(benchmark.videos), benchmark.kind)}
     protocol["trained_on_videos"] = benchmark_overlap(getattr(encoder, "model", None), benchmark.videos)
-    protocol["score"] = (
-        "mean over the window of the cosine similarity to the class's prompt; of equal ones the first class"
-    )
+    protocol["score"] = f"{encoder.score_protocol}; of equal ones the first class"
     description, store = encoder.describe(), None
     if features_dir is not None:
         store = feature_store(features_dir, benchmark, encoder, windows)
@@ -92,13 +91,13 @@ def zero_shot(
         class_embeds = embed_classes(encoder, benchmark.prompts, clean_prompts)  # (C, D)
 
         def score(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            return {"scores": embeds["projected"] @ class_embeds.T}  # (B, C)
+            return {"scores": encoder.score(embeds, class_embeds)}  # (B, C)
 
         keep = score if features_dir is None else dict
         scored = embed_benchmark(encoder, benchmark, windows, keep, store, batch_size, num_workers)
     labels = [benchmark.labels(name) for name in benchmark.videos]
     if features_dir is not None:
-        scored = {name: _scored(result, class_embeds) for name, result in scored.items()}
+        scored = {name: _scored(encoder, result, class_embeds) for name, result in scored.items()}
     none = np.zeros((0, len(benchmark.classes)), np.float32)
     scores = [scored[name].arrays.get("scores", none) for name in benchmark.videos]
     single = benchmark.kind == "single_label"
@@ -133,18 +132,22 @@ def zero_shot(
     )
 
 
-def _scored(result: VideoResult, class_embeds: torch.Tensor) -> VideoResult:
+def _scored(encoder: VideoEncoder, result: VideoResult, class_embeds: torch.Tensor) -> VideoResult:
     """Of embeddings that are known."""
     if not result.arrays:
         return result
-    scores = torch.from_numpy(np.array(result.arrays["projected"])) @ class_embeds.T  # (N, C)
-    return VideoResult({"scores": scores.numpy()}, result.seconds)
+    with encoder.evaluating():
+        known = {name: torch.from_numpy(np.array(values)) for name, values in result.arrays.items()}
+        return VideoResult({"scores": encoder.score(known, class_embeds).numpy()}, result.seconds)
 
 
 def embed_classes(
     encoder: VideoEncoder, prompts: tuple[tuple[str, ...], ...], clean_prompts: bool = False
 ) -> torch.Tensor:
-    """Returns a unit vector for each class, of shape `(num_classes, projection_dim)`; each text is embedded once."""
+    """
+    Returns an embedding for each class, of shape `(num_classes, projection_dim)`, unit vectors where those of texts
+    are; each text is embedded once.
+    """
     if clean_prompts and not encoder.cleans_captions:
         name = type(encoder.model or encoder).__name__
         raise ValueError(
@@ -156,7 +159,14 @@ def embed_classes(
     embeds = torch.cat([embed(texts[start : start + 64]).float().cpu() for start in range(0, len(texts), 64)])
     place = {text: index for index, text in enumerate(texts)}
     classes = [embeds[[place[text] for text in of_class]] for of_class in prompts]  # each (num_prompts, D)
-    return torch.stack([texts[0] if len(texts) == 1 else F.normalize(texts.mean(dim=0), dim=0) for texts in classes])
+    return torch.stack([_mean(texts, encoder.unit_texts) for texts in classes])
+
+
+def _mean(embeds: torch.Tensor, normalise: bool) -> torch.Tensor:
+    if len(embeds) == 1:
+        return embeds[0]
+    mean = embeds.mean(dim=0)
+    return F.normalize(mean, dim=0) if normalise else mean
 
 
 def _texts(prompts: tuple[tuple[str, ...], ...]) -> list[str]:

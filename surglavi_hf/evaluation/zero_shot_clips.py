@@ -61,6 +61,7 @@ def zero_shot_clips(
             **found.protocol,
             "num_classes": len(prompts),
             "num_frames": encoder.num_frames,
+            **encoder.text_protocol(prompts),
             "frame_sampling": "middle",
             "prompts_per_class": 1,
             "average": "all clips",
