@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from ..options import option
@@ -19,11 +18,9 @@ from .measures import Measured, MeasureOptions, Table, mean_of_draws, measure_si
 from .metrics import single_label_metrics
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
-from .video_encoder import VideoEncoder
-from .video_store import VideoResult, VideoStore
-from .window_embeddings import Windows, embed_benchmark, feature_store
+from .video_store import VideoResult
+from .window_embeddings import FEATURES, Windows, embed_view, features_view
 
-_FEATURES = ("raw", "projected")
 DRAWS = (
     "by NumPy's default_rng of the seeds 0, 1, …; whole procedures, their number rounded, at least one, larger parts "
     "holding smaller ones; mean and standard deviation (ddof 0) over the seeds"
@@ -53,7 +50,7 @@ class Probe:
     seeds: int = option(5, "Draws that are averaged.", metavar="N")
 
     def __post_init__(self):
-        if self.features not in (*_FEATURES, "both"):
+        if self.features not in (*FEATURES, "both"):
             raise ValueError(f"features={self.features!r}, expected 'raw', 'projected' or 'both'")
         if self.classifier not in SETTINGS:
             raise ValueError(f"classifier={self.classifier!r}, expected one of {', '.join(SETTINGS)}")
@@ -106,8 +103,9 @@ def linear_probe(
     seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
     features = {}
     for name, benchmark in (("train", train), ("test", test)):
-        store = None if cache_dir is None else feature_store(cache_dir, benchmark, encoder, windows)
-        features[name] = _features(encoder, benchmark, windows, store, batch_size, num_workers)
+        view = features_view(cache_dir, benchmark, encoder, windows, scored=False)
+        with encoder.evaluating():
+            features[name] = embed_view(view, benchmark, batch_size, num_workers)
     started = time.perf_counter()
     metrics: dict[str, float | None] = {}
     fits: list[bool] = []
@@ -184,22 +182,6 @@ def _check(train: Benchmark, test: Benchmark) -> None:
         raise ValueError(f"video {shared[0]} is in train and in test")
 
 
-def _features(
-    encoder: VideoEncoder,
-    benchmark: Benchmark,
-    windows: Windows,
-    store: VideoStore | None,
-    batch_size: int,
-    num_workers: int,
-) -> dict[str, VideoResult]:
-    with encoder.evaluating():
-        return embed_benchmark(encoder, benchmark, windows, _features_alone, store, batch_size, num_workers)
-
-
-def _features_alone(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: values for name, values in embeds.items() if name in _FEATURES}
-
-
 def _draws(train: Benchmark, probe: Probe) -> Iterator[tuple[str, Mapping[str, np.ndarray]]]:
     """Yields how much is taken and which rows of which videos, seed by seed. Larger parts hold smaller ones."""
     counts = {name: count for name in train.videos if (count := len(train.positions(name)))}
@@ -250,7 +232,7 @@ def _evaluate(
 
 
 def _choose(result: VideoResult, probe: Probe) -> np.ndarray:
-    names = _FEATURES if probe.features == "both" else (probe.features,)
+    names = FEATURES if probe.features == "both" else (probe.features,)
     if missing := [name for name in names if name not in result.arrays]:
         found = ", ".join(result.arrays)
         raise ValueError(f"the encoder gives no {missing[0]} features; choose features={found!r} (--features {found})")

@@ -25,6 +25,7 @@ from .launched import Processes
 from .video_encoder import Preprocessed, VideoEncoder
 from .video_store import VideoResult, VideoStore, store_key
 
+FEATURES = ("raw", "projected")  # that every model gives, or one of them
 _FRAMES_A_READ = 32
 # From the embeddings of a batch of windows to what is kept of them, each of shape (num_windows, dim).
 Keep = Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
@@ -126,7 +127,11 @@ def embed_benchmark(
         ValueError: there are no videos, labels alone, or results of another evaluation in the store.
         FileNotFoundError, VideoDecodeError: a frame or video cannot be read.
     """
-    view = View(encoder, windows, keep, store)
+    return embed_view(View(encoder, windows, keep, store), benchmark, batch_size, num_workers)
+
+
+def embed_view(view: View, benchmark: Benchmark, batch_size: int = 32, num_workers: int = 0) -> dict[str, VideoResult]:
+    """As [`embed_benchmark`], of a view."""
     results = {name: found[0] for name, found in embed_views([view], benchmark, batch_size, num_workers)}
     return Processes().merge(results)
 
@@ -212,13 +217,28 @@ def _embed_video(
     ]
 
 
-def feature_store(
-    folder: str | os.PathLike, benchmark: Benchmark, encoder: VideoEncoder, windows: Windows
-) -> VideoStore:
-    """Returns where all that a model gives of a benchmark's windows is kept: a folder of its own below `folder`."""
+def features_view(
+    folder: str | os.PathLike | None, benchmark: Benchmark, encoder: VideoEncoder, windows: Windows, scored: bool
+) -> View:
+    """
+    Returns a view that keeps what a model gives of a benchmark's windows, in a folder of its own below `folder`.
+
+    Args:
+        folder: Of the features of any number of models and benchmarks; None keeps them in memory alone.
+        benchmark, encoder, windows: As a [`View`] has them.
+        scored: Whether windows are compared with texts, for which some models need more than their embeddings.
+    """
+    more = scored and type(encoder).score is not VideoEncoder.score
+
+    def keep(embeds: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        return {name: values for name, values in embeds.items() if more or name in FEATURES}
+
+    if folder is None:
+        return View(encoder, windows, keep)
     seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
-    key = store_key(benchmark.fingerprint, encoder.describe(), benchmark.protocol["frame_reading"], seen)
-    return VideoStore(Path(folder) / f"{benchmark.name}-{key}", key)
+    parts = (benchmark.fingerprint, encoder.describe(), benchmark.protocol["frame_reading"], seen)
+    key = store_key(*parts, "for scores") if more else store_key(*parts)
+    return View(encoder, windows, keep, VideoStore(Path(folder) / f"{benchmark.name}-{key}", key))
 
 
 def check_can_be_seen(benchmark: Benchmark) -> None:

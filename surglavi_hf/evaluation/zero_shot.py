@@ -18,7 +18,7 @@ from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
 from .video_encoder import VideoEncoder
 from .video_store import VideoResult, VideoStore, store_key
-from .window_embeddings import Windows, check_can_be_seen, embed_benchmark, feature_store
+from .window_embeddings import Windows, check_can_be_seen, embed_benchmark, embed_view, features_view
 
 
 def zero_shot(
@@ -81,23 +81,23 @@ def zero_shot(
     protocol["trained_on_videos"] = benchmark_overlap(getattr(encoder, "model", None), benchmark.videos)
     protocol["score"] = f"{encoder.score_protocol}; of equal ones the first class"
     description, store = encoder.describe(), None
-    if features_dir is not None:
-        store = feature_store(features_dir, benchmark, encoder, windows)
-    elif output_dir is not None:
+    if output_dir is not None and features_dir is None:
         read_as = benchmark.protocol["frame_reading"]
         key = store_key(benchmark.fingerprint, description, benchmark.prompts, read_as, seen, read)
         store = VideoStore(Path(output_dir) / benchmark.name / "scores", key)
     with encoder.evaluating():
         class_embeds = embed_classes(encoder, benchmark.prompts, clean_prompts)  # (C, D)
 
-        def score(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        def keep(embeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return {"scores": encoder.score(embeds, class_embeds)}  # (B, C)
 
-        keep = score if features_dir is None else dict
-        scored = embed_benchmark(encoder, benchmark, windows, keep, store, batch_size, num_workers)
+        if features_dir is None:
+            scored = embed_benchmark(encoder, benchmark, windows, keep, store, batch_size, num_workers)
+        else:
+            view = features_view(features_dir, benchmark, encoder, windows, scored=True)
+            found = embed_view(view, benchmark, batch_size, num_workers)
+            scored = {name: _scored(encoder, result, class_embeds) for name, result in found.items()}
     labels = [benchmark.labels(name) for name in benchmark.videos]
-    if features_dir is not None:
-        scored = {name: _scored(encoder, result, class_embeds) for name, result in scored.items()}
     none = np.zeros((0, len(benchmark.classes)), np.float32)
     scores = [scored[name].arrays.get("scores", none) for name in benchmark.videos]
     single = benchmark.kind == "single_label"
@@ -136,9 +136,8 @@ def _scored(encoder: VideoEncoder, result: VideoResult, class_embeds: torch.Tens
     """Of embeddings that are known."""
     if not result.arrays:
         return result
-    with encoder.evaluating():
-        known = {name: torch.from_numpy(np.array(values)) for name, values in result.arrays.items()}
-        return VideoResult({"scores": encoder.score(known, class_embeds).numpy()}, result.seconds)
+    known = {name: torch.from_numpy(np.array(values)) for name, values in result.arrays.items()}
+    return VideoResult({"scores": encoder.score(known, class_embeds).numpy()}, result.seconds)
 
 
 def embed_classes(
