@@ -73,7 +73,10 @@ class FrameEncoder(VideoEncoder):
     normalised embeddings.
     """
 
-    num_frames = 16
+    @property
+    def num_frames(self) -> int:
+        """Those of its config, as SurgVLP's single one; else 16, as SurgCLIP is shown."""
+        return getattr(self.model.config, "num_frames", 16)
 
     def preprocess(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
         # SigLIP 2 of native aspect ratio has patches, which of them are filled, and how many high and wide.

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
 from surglavi_hf.cli import main
+from surglavi_hf.evaluation import load_encoder
 from surglavi_hf.models import SurgVLPConfig, SurgVLPModel
 
 from ..conftest import SHARED, client_environment
@@ -197,3 +198,19 @@ def test_released_sizes():
         model = SurgVLPModel(SurgVLPConfig())
     assert list(model.config.vision_config.depths) == [3, 4, 6, 3] and model.config.projection_dim == 768
     assert model.visual_projection.weight.shape == (768, 2048)
+
+
+def test_evaluated_as_its_authors_do(surgvlp_folder):
+    """One frame, not a window of them; texts filled up to 77 tokens; cosine similarity times 100."""
+    encoder = load_encoder(surgvlp_folder)
+    assert encoder.num_frames == 1 and encoder.logit_scale == pytest.approx(100)
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 480, 854), np.uint8))
+    texts = ["cut the duct", "clips"]
+    with encoder.evaluating():
+        windows = encoder.embed_windows(encoder.encode_frames(encoder.preprocess(frames)), torch.tensor([[0], [1]]))
+        found = encoder.score(windows, encoder.embed_texts(texts))
+        pictures = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in frames]
+        expected = encoder.model(**encoder.processor(images=pictures, text=texts))
+    assert torch.allclose(100 * found, expected.logits_per_image, atol=1e-4)
+    assert windows["raw"].shape == (2, 64), "the ResNet's pooled features"
+    assert encoder.text_protocol(texts)["text_padding"] == "to the most tokens"
