@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranks of matches among all items, a part of the similarities at a time."""
 
+from collections.abc import Hashable, Sequence
+
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from .measures import bootstrap_counts
+
+RECALLS = (1, 5, 10)
 SIMILARITIES_HELD = 1 << 26  # numbers: 256 MB, and as much again while they are compared
 
 
@@ -56,9 +62,32 @@ def retrieval_metrics(
         num_items: Among which was ranked.
         direction: "text_to_video" or "video_to_text".
     """
-    metrics: dict[str, float | None] = {f"{direction}_R@{k}": (ranks <= k).double().mean().item() for k in (1, 5, 10)}
+    metrics: dict[str, float | None] = {f"{direction}_R@{k}": (ranks <= k).double().mean().item() for k in RECALLS}
     median = ranks.double().quantile(0.5).item()
     metrics[f"{direction}_median_rank"] = median
     metrics[f"{direction}_median_rank_percentile"] = 100 * median / num_items
     metrics[f"{direction}_R@1_chance"] = len(matches) / len(ranks) / num_items
     return metrics
+
+
+def recall_draws(
+    ranks: torch.Tensor, videos: Sequence[Hashable], resamples: int, direction: str
+) -> dict[str, np.ndarray]:
+    """
+    Returns `<direction>_R@1`, `_R@5` and `_R@10` of draws of whole videos, of shape `(resamples,)`; nothing where
+    there is one video alone.
+
+    Args:
+        ranks: Of shape `(num_queries,)`.
+        videos: Of each query.
+        resamples: How many draws.
+        direction: "text_to_video" or "video_to_text".
+    """
+    places = {video: place for place, video in enumerate(dict.fromkeys(videos))}
+    if len(places) < 2 or not resamples:
+        return {}
+    of_query = np.array([places[video] for video in videos])
+    drawn = bootstrap_counts(len(places), resamples)
+    numbers = np.bincount(of_query, minlength=len(places))
+    hits = {k: np.bincount(of_query, (ranks <= k).numpy(), len(places)) for k in RECALLS}
+    return {f"{direction}_R@{k}": drawn @ found / (drawn @ numbers) for k, found in hits.items()}

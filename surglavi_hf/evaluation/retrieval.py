@@ -10,8 +10,9 @@ from datasets import Dataset
 
 from .clip_embeddings import EmbeddingOptions, KnownEmbeddings, clips_of, distinct_rows, embed_texts, intervals_of
 from .encoders import encoder_of
+from .measures import CONFIDENCE, Measured
 from .overlap import trained_overlap
-from .ranks import match_ranks, retrieval_metrics
+from .ranks import match_ranks, recall_draws, retrieval_metrics
 from .report import EvalReport, library_versions
 from .video_store import store_key
 
@@ -25,6 +26,7 @@ def retrieval(
     chunk_size: int | None = None,
     options: EmbeddingOptions | None = None,
     parts: Path | None = None,
+    resamples: int = 1000,
 ) -> EvalReport:
     """
     Ranks all clips for each distinct caption, and all distinct captions for each clip. Rows of one video and interval
@@ -44,6 +46,7 @@ def retrieval(
         chunk_size: Queries ranked at a time; by default as many as keep memory below 1 GB.
         options: How clips are embedded; by default as [`EmbeddingOptions`] says.
         parts: Folder for the embeddings, a file a video, so that a run that was stopped goes on.
+        resamples: Draws of videos for the 95 % intervals of recall; 0 for none.
 
     Raises:
         ValueError: `dataset` is empty, none of its clips can be read or has an embedding, or embeddings are of another
@@ -67,6 +70,10 @@ def retrieval(
     backwards = matches.flip(1)
     text_ranks = match_ranks(clips, text_embeds, backwards, chunk_size)
     metrics |= retrieval_metrics(text_ranks, backwards, len(text_of), "video_to_text")
+    videos = [interval[0] for interval in intervals]
+    of_caption = dict(reversed(list(zip(captions, videos, strict=True))))
+    draws = recall_draws(ranks, [of_caption[caption] for caption in text_of], resamples, "text_to_video")
+    draws |= recall_draws(text_ranks, [interval[0] for interval in clip_of], resamples, "video_to_text")
     return EvalReport(
         benchmark=benchmark,
         metrics=metrics,
@@ -80,6 +87,14 @@ def retrieval(
             "frame_sampling": "middle",
             "match": "equal caption, or another caption of the clip",
             "ties": "a non-match of equal score comes first",
+            "intervals": (
+                f"{CONFIDENCE} %, percentiles of {resamples} bootstrap draws of whole videos of queries, seed 0; a "
+                "caption is of the first video that has it, and the gallery stays whole"
+                if draws
+                else "none: one video"
+                if resamples
+                else "none, as asked"
+            ),
             "trained_on_videos": trained_overlap(encoder.model, dataset),
         },
         predictions=ranks.tolist(),
@@ -88,4 +103,6 @@ def retrieval(
         versions=library_versions(),
         seconds=time.perf_counter() - started,
         unreadable=found.listed,
+        intervals=Measured(draws=draws).intervals(),
+        draws=draws,
     )

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surglavi_hf.evaluation.ranks import match_ranks, retrieval_metrics
+from surglavi_hf.evaluation.ranks import match_ranks, recall_draws, retrieval_metrics
 
 
 def ranks_by_sorting(scores: torch.Tensor, is_match: torch.Tensor) -> list[int]:
@@ -51,3 +53,26 @@ def test_metrics():
     assert [metrics[f"text_to_video_R@{k}"] for k in (1, 5, 10)] == [0.25, 0.5, 0.75]
     assert metrics["text_to_video_median_rank"] == 4.5 and metrics["text_to_video_median_rank_percentile"] == 9
     assert metrics["text_to_video_R@1_chance"] == 0.02
+
+
+def test_draws_of_recall_are_scipys_bootstrap_of_whole_videos():
+    random = np.random.default_rng(3)
+    ranks, videos = torch.from_numpy(random.integers(1, 15, 60)), random.choice(list("abcdef"), 60).tolist()
+    draws = recall_draws(ranks, videos, 500, "text_to_video")
+    assert set(draws) == {f"text_to_video_R@{k}" for k in (1, 5, 10)}
+    names = list(dict.fromkeys(videos))
+    numbers = np.array([videos.count(name) for name in names])
+    for k in (1, 5, 10):
+        hits = np.array([sum(r <= k for r, v in zip(ranks.tolist(), videos, strict=True) if v == n) for n in names])
+        found = scipy.stats.bootstrap(
+            (hits, numbers),
+            lambda h, n, axis: h.sum(axis=axis) / n.sum(axis=axis),
+            paired=True,
+            vectorized=True,
+            n_resamples=500,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        ends = np.percentile(draws[f"text_to_video_R@{k}"], [2.5, 97.5])
+        assert ends == pytest.approx([found.low, found.high], abs=1e-12)
+    assert recall_draws(ranks, ["a"] * 60, 500, "x") == {} and recall_draws(ranks, videos, 0, "x") == {}
