@@ -26,7 +26,7 @@ from ..data import Embeddings, VideoDecodeError
 from ..files import printable, write_text
 from ..interrupts import interrupts_for_us_alone
 from ..options import option
-from .encoders import encoder_of
+from .encoders import text_encoder_of
 from .launched import Processes
 from .video_encoder import Preprocessed, VideoEncoder, finite
 from .video_store import VideoResult, VideoStore, store_key
@@ -108,7 +108,7 @@ def embed_clips(
         ValueError: `dataset` is empty, an embedding is not finite, or a part is damaged.
         VideoDecodeError: a clip cannot be read, with `strict`.
     """
-    encoder, processes = encoder_of(model, processor), Processes()
+    encoder, processes = text_encoder_of(model, processor), Processes()
     rows_of: dict[Any, list[int]] = {}
     intervals = intervals_of(dataset)
     if not intervals:
@@ -400,7 +400,7 @@ def embed_texts(model: Any, processor: Any, texts: Sequence[str]) -> torch.Tenso
     Raises:
         ValueError: an embedding is not finite.
     """
-    encoder = encoder_of(model, processor)
+    encoder = text_encoder_of(model, processor)
     with encoder.evaluating():
         starts = range(0, len(texts), _TEXTS_A_PASS)
         embeds = [encoder.embed_captions(list(texts[start : start + _TEXTS_A_PASS])) for start in starts]
@@ -432,7 +432,7 @@ def embed_captions(
         ValueError: there are no clips, none can be read, or a part is damaged.
         VideoDecodeError: a clip cannot be read, with `strict`.
     """
-    path, encoder, processes = Path(path), encoder_of(model, processor), Processes()
+    path, encoder, processes = Path(path), text_encoder_of(model, processor), Processes()
     first = distinct_rows(dataset)
     with claimed(path.with_name(f".{path.name}-parts")) as parts:
         processes.first(lambda: _check_new(path))

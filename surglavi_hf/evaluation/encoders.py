@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from .video_encoder import VideoEncoder, finite, pooled, settings_of, text_lengths
+from .video_encoder import VideoEncoder, finite, in_passes, no_text_encoder, pooled, settings_of, text_lengths
 from .video_text_encoders import PeVideoEncoder, VideoPrismEncoder, XCLIPEncoder
+from .vision_encoders import IMAGE_TYPES, VIDEO_TYPES, ImageEncoder, VideoOnlyEncoder
 
-_FRAMES_A_PASS = 32
 # By type of model: texts filled up to one length, as it was trained, and to how many tokens where not its config's.
 _FILLED_UP: dict[str, int | None] = {"siglip": None, "siglip2": None, "surgvlp": 77}
 # Models that are taken by their type, which their methods do not tell.
@@ -18,6 +18,8 @@ _BY_TYPE: dict[str, type[VideoEncoder]] = {
     "xclip": XCLIPEncoder,
     "videoprism": VideoPrismEncoder,
     "pe_video": PeVideoEncoder,
+    **dict.fromkeys(IMAGE_TYPES, ImageEncoder),
+    **dict.fromkeys(VIDEO_TYPES, VideoOnlyEncoder),
 }
 
 
@@ -83,10 +85,7 @@ class FrameEncoder(VideoEncoder):
         return dict(self.processor.image_processor(images=list(frames), return_tensors="pt"))
 
     def encode_frames(self, frames: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        number = len(next(iter(frames.values())))
-        starts = range(0, number, _FRAMES_A_PASS)  # a clip has many
-        passes = [{name: rows[start : start + _FRAMES_A_PASS] for name, rows in frames.items()} for start in starts]
-        return torch.cat([self._encode(part) for part in passes])
+        return torch.cat([self._encode(part) for part in in_passes(frames)])
 
     def _encode(self, frames: Mapping[str, torch.Tensor]) -> torch.Tensor:
         dtype, device = self.model.dtype, self.model.device
@@ -141,7 +140,7 @@ def encoder_of(model: Any, processor: Any) -> VideoEncoder:
     be evaluated by a class of the caller's.
 
     Raises:
-        TypeError: it embeds neither clips nor images.
+        TypeError: it is none that is known to embed clips or images.
     """
     if isinstance(model, VideoEncoder):
         return model
@@ -154,3 +153,17 @@ def encoder_of(model: Any, processor: Any) -> VideoEncoder:
     raise TypeError(
         f"{type(model).__name__} is no SurgCLIP and has no get_image_features; wrap it in a VideoEncoder of your own"
     )
+
+
+def text_encoder_of(model: Any, processor: Any) -> VideoEncoder:
+    """
+    Returns what [`encoder_of`] does, of a model that embeds texts, too.
+
+    Raises:
+        TypeError: it embeds neither clips nor images.
+        ValueError: it has no text encoder.
+    """
+    encoder = encoder_of(model, processor)
+    if not encoder.has_text_encoder:
+        raise no_text_encoder(encoder)
+    return encoder

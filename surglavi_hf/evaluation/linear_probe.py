@@ -4,7 +4,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +33,8 @@ class Probe:
     What is probed, and from how much.
 
     Args:
-        features: "raw" (the backbone's), "projected" (into the space shared with text) or "both", side by side.
+        features: "raw" (the backbone's), "projected" (into the space shared with text) or "both", side by side; by
+            default what the model gives of these.
         classifier: "logistic_regression" or "torch_linear".
         percents: Of the training procedures, not of their frames; at least one procedure.
         shots: Few-shot instead: so many frames of each class, from all training procedures.
@@ -43,14 +44,16 @@ class Probe:
         ValueError: a value is none of these.
     """
 
-    features: Literal["raw", "projected", "both"] = option("both", "Of the backbone, projected beside texts, or both.")
+    features: Literal["raw", "projected", "both"] | None = option(
+        None, "Of the backbone, projected beside texts, or both (default: both, or which the model has)."
+    )
     classifier: Classifier = option("logistic_regression", "What is fitted.")
     percents: tuple[int, ...] = option((10, 50, 100), "Of the training procedures.", metavar="P")
     shots: tuple[int, ...] = option((), "Few-shot instead: so many frames of each class.", metavar="N")
     seeds: int = option(5, "Draws that are averaged.", metavar="N")
 
     def __post_init__(self):
-        if self.features not in (*FEATURES, "both"):
+        if self.features not in (None, *FEATURES, "both"):
             raise ValueError(f"features={self.features!r}, expected 'raw', 'projected' or 'both'")
         if self.classifier not in SETTINGS:
             raise ValueError(f"classifier={self.classifier!r}, expected one of {', '.join(SETTINGS)}")
@@ -82,8 +85,8 @@ def linear_probe(
         model, processor: As [`zero_shot`].
         train: Benchmark of one class a frame, its training split.
         test: The same benchmark, its test split.
-        probe: What is probed; by default both features, 10, 50 and 100 % and five seeds, as far as the published
-            figure's protocol is known.
+        probe: What is probed; by default the features there are, 10, 50 and 100 % and five seeds, as far as the
+            published figure's protocol is known.
         windows, measures: As [`zero_shot`].
         cache_dir: Folder for the features, computed once: below it one for each model, data and window.
         batch_size: Windows a forward pass; changes features by rounding alone.
@@ -106,6 +109,7 @@ def linear_probe(
         view = features_view(cache_dir, benchmark, encoder, windows, scored=False)
         with encoder.evaluating():
             features[name] = embed_view(view, benchmark, batch_size, num_workers)
+    probe = replace(probe, features=probe.features or _what_is_there(features))
     started = time.perf_counter()
     metrics: dict[str, float | None] = {}
     fits: list[bool] = []
@@ -180,6 +184,13 @@ def _check(train: Benchmark, test: Benchmark) -> None:
             raise ValueError(f"split {benchmark.protocol['split']} of {benchmark.name} has no labelled frame")
     if shared := sorted(set(train.videos) & set(test.videos)):
         raise ValueError(f"video {shared[0]} is in train and in test")
+
+
+def _what_is_there(features: Mapping[str, Mapping[str, VideoResult]]) -> Literal["raw", "projected", "both"]:
+    every = {name for results in features.values() for result in results.values() for name in result.arrays}
+    if every == {*FEATURES}:
+        return "both"
+    return "raw" if "raw" in every else "projected"
 
 
 def _draws(train: Benchmark, probe: Probe) -> Iterator[tuple[str, Mapping[str, np.ndarray]]]:

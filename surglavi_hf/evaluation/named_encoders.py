@@ -12,6 +12,7 @@ from typing import Any
 from .encoders import encoder_of
 from .launched import Processes
 from .video_encoder import VideoEncoder
+from .vision_encoders import IMAGE_TYPES, VIDEO_TYPES
 
 GROUP = "surglavi_hf.encoders"  # of entry points: functions without arguments that return a VideoEncoder
 
@@ -51,11 +52,13 @@ def load_encoder(model: str | os.PathLike, revision: str | None = None) -> Video
 def _load_saved(name: str, revision: str | None) -> VideoEncoder:
     from transformers.utils.hub import resolve_revision
 
-    from ..surgclip import load_processor, load_whole  # takes seconds, for which `--help` should not wait
+    from ..surgclip import load_config, load_processor, load_whole  # takes seconds, which `--help` should not wait for
 
     try:
         revision = resolve_revision(name, revision)  # of both
-        model = load_whole(name, revision=revision)
+        kind = load_config(name, revision).model_type
+        without = {"add_pooling_layer": False} if kind == "vit" else {}  # of which it has none that is trained
+        model = load_whole(name, heads=kind in {**IMAGE_TYPES, **VIDEO_TYPES}, revision=revision, **without)
         model.config._commit_hash = getattr(revision, "resolved", None)  # which reports name
         processor = load_processor(name, revision)
     except OSError as error:  # whose message may leave out which model

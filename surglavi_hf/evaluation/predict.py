@@ -27,7 +27,7 @@ from .benchmarks import find_benchmark
 from .benchmarks.definition import check_prompts, choose_prompts
 from .benchmarks.readers.segments import Segments
 from .clip_embeddings import EmbeddingOptions
-from .encoders import encoder_of
+from .encoders import text_encoder_of
 from .frame_source import VideoFrames
 from .launched import Processes
 from .measures import MeasureOptions, calibration_protocol, measure_frames
@@ -186,7 +186,7 @@ def predict(
     """
     options, windows = options or PredictOptions(), windows or Windows()
     embedding, measures = embedding or EmbeddingOptions(), measures or MeasureOptions()
-    encoder, output_dir = encoder_of(model, processor), Path(output_dir)
+    encoder, output_dir = text_encoder_of(model, processor), Path(output_dir)
     classes, texts, prompts_from = _classes(prompts)
     paths = _paths(videos)
     sources, unreadable = _open(paths, options, embedding.strict)

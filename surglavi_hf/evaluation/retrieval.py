@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 
 from .clip_embeddings import EmbeddingOptions, KnownEmbeddings, clips_of, distinct_rows, embed_texts, intervals_of
-from .encoders import encoder_of
+from .encoders import text_encoder_of
 from .measures import CONFIDENCE, Measured
 from .overlap import trained_overlap
 from .ranks import match_ranks, recall_draws, retrieval_metrics
@@ -54,7 +54,7 @@ def retrieval(
         VideoDecodeError: a clip cannot be read, with `strict`.
     """
     started = time.perf_counter()
-    encoder = encoder_of(model, processor)
+    encoder = text_encoder_of(model, processor)
     found = clips_of(encoder, dataset, distinct_rows(dataset), clip_embeds, options, parts)
     clips = found.embeds  # (N, D)
     intervals = intervals_of(dataset)

@@ -13,7 +13,7 @@ from datasets import Dataset, load_from_disk
 from ..data import Clip, Embeddings, find_youtube_id
 from ..files import digest, digest_of, write_text
 from .clip_embeddings import EmbeddingOptions, claimed, clips_of, distinct_rows, embed_texts
-from .encoders import encoder_of
+from .encoders import text_encoder_of
 from .launched import Processes
 from .overlap import trained_overlap
 
@@ -74,7 +74,7 @@ def build_search_index(
     """
     import faiss
 
-    folder, encoder, processes = Path(folder), encoder_of(model, processor), Processes()
+    folder, encoder, processes = Path(folder), text_encoder_of(model, processor), Processes()
     dataset = dataset.select_columns([name for name in COLUMNS if name in dataset.column_names])
     first = distinct_rows(dataset)
     processes.first(lambda: _check_free(folder))
@@ -133,7 +133,7 @@ def search(model: Any, processor: Any, folder: str | os.PathLike, text: str, top
     if not text.strip() or top < 1:
         raise ValueError(f"text={text!r}, top={top}, expected words and a whole number >= 1")
     made_with = check_index(folder)
-    encoder = encoder_of(model, processor)
+    encoder = text_encoder_of(model, processor)
     about = encoder.describe()
     if any(made_with.get(name) != about.get(name) for name in ("weights_sha256", "encoder_sha256")):
         raise ValueError(f"{folder} was made with other weights ({made_with['name']}); name another folder")

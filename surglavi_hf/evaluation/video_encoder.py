@@ -18,6 +18,7 @@ from .report import weights_digest
 # What a model takes of frames: one tensor or several by name, each with a row a frame.
 Preprocessed: TypeAlias = torch.Tensor | Mapping[str, torch.Tensor]
 
+_FRAMES_A_PASS = 32
 _ORIGIN = ("auto_map", "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
@@ -53,6 +54,8 @@ class VideoEncoder(ABC):
 
     model: Any = None
     processor: Any = None
+    # Without one a model gives no `projected`, and is for linear probing alone.
+    has_text_encoder: bool = True
     # Whether embeddings of texts are of unit length; where not, those of several prompts are averaged as they are.
     unit_texts: bool = True
     # What a report says of `score`.
@@ -240,6 +243,18 @@ def _arithmetic(encoder: VideoEncoder) -> dict[str, str]:
     if device == "cuda":
         found["float32_convolutions"] = torch.backends.cudnn.conv.fp32_precision
     return found | {"attention": ", ".join(ways)}
+
+
+def no_text_encoder(encoder: VideoEncoder) -> ValueError:
+    """Returns the error of whoever asks an encoder for texts that reads none."""
+    name = type(encoder if encoder.model is None else encoder.model).__name__
+    return ValueError(f"{name} has no text encoder; use it with surglavi probe (linear_probe)")
+
+
+def in_passes(frames: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+    """Yields preprocessed frames by the number of a forward pass, since a clip or a batch of clips has many."""
+    for start in range(0, len(next(iter(frames.values()))), _FRAMES_A_PASS):
+        yield {name: rows[start : start + _FRAMES_A_PASS] for name, rows in frames.items()}
 
 
 def pixels_of(processor: Any, frames: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .benchmarks import Benchmark
 from .decoding import Decoding, decode
-from .encoders import encoder_of
+from .encoders import text_encoder_of
 from .measures import MeasureOptions, calibration_protocol, measure_frames
 from .overlap import benchmark_overlap
 from .report import EvalReport, library_versions
@@ -69,7 +69,7 @@ def zero_shot(
     """
     check_can_be_seen(benchmark)
     windows, measures = windows or Windows(), measures or MeasureOptions()
-    encoder = encoder_of(model, processor)
+    encoder = text_encoder_of(model, processor)
     seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
     averaging = "mean of their unit vectors, normalised again" if encoder.unit_texts else "mean of their embeddings"
     read = {

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from .clip_embeddings import EmbeddingOptions, KnownEmbeddings, clips_of, embed_texts
-from .encoders import encoder_of
+from .encoders import text_encoder_of
 from .metrics import classification_metrics
 from .overlap import trained_overlap
 from .report import EvalReport
@@ -48,7 +48,7 @@ def zero_shot_clips(
     if bad := [label for label in labels if not 0 <= label < len(prompts)]:
         raise ValueError(f"label {bad[0]} has no prompt, expected an index below {len(prompts)}")
     started = time.perf_counter()
-    encoder = encoder_of(model, processor)
+    encoder = text_encoder_of(model, processor)
     found = clips_of(encoder, dataset, list(range(len(dataset))), clip_embeds, options, parts)
     labels = [labels[row] for row in found.rows]
     class_embeds = embed_texts(encoder, None, prompts)  # (C, D)

@@ -4,6 +4,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,16 +17,19 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+# What checkpoints of classifiers and of masked training have beside an encoder.
+_HEADS = re.compile(r"((classifier|decoder|encoder_to_decoder|fc_norm|pooler)\.|(\w+\.embeddings\.)?mask_token$)")
 _REMEDY = "copy or download it again"
 
 
-def load_whole(name: str | os.PathLike, **kwargs: Any) -> PreTrainedModel:
+def load_whole(name: str | os.PathLike, heads: bool = False, **kwargs: Any) -> PreTrainedModel:
     """
     Returns the model of a folder or Hub id, where transformers alone would go on with new, random weights for those it
     does not find. Code that comes with a model is not run, and nobody is asked whether to.
 
     Args:
         name: A folder or Hub id.
+        heads: Leave what a checkpoint has of heads, which the model has not.
         kwargs: Of `AutoModel.from_pretrained`.
 
     Raises:
@@ -42,7 +46,8 @@ def load_whole(name: str | os.PathLike, **kwargs: Any) -> PreTrainedModel:
     finally:
         logger.removeFilter(_is_no_report)
     problems = [f"no {key}" for key in sorted(info["missing_keys"])]
-    problems += [f"unknown {key}" for key in sorted(info["unexpected_keys"])]
+    unknown = sorted(key for key in info["unexpected_keys"] if not (heads and _HEADS.match(key)))
+    problems += [f"unknown {key}" for key in unknown]
     problems += [
         f"{key} of shape {tuple(found)} instead of {tuple(expected)}"
         for key, found, expected in sorted(info["mismatched_keys"])
@@ -92,6 +97,9 @@ def naming(name: str | os.PathLike, what: str) -> Iterator[None]:
             said = (
                 f"{name} comes with code of its own, which is not run; expected a SurgCLIP or a model of transformers"
             )
+        elif missing := re.search(r"requires the (\w+) library but it was not found", said):
+            library = missing[1].lower()
+            said = f"{name} needs the package {library}, which is not installed; pip install {library}"
         elif "backend tokenizer" in said:  # what it says is of sentencepiece
             said = f"{name} has no tokenizer; save one beside the weights"
         elif (path := _damaged_json(name)) is not None:

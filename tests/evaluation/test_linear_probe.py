@@ -166,5 +166,7 @@ def test_the_seam_for_other_models(benchmarks):
     assert report.model["name"] == "Linear" and report.metrics["accuracy_all_frames_at_100_percent_mean"] > 0
     encoder.embed_windows = lambda frames, windows: {"projected": frames[windows].mean(dim=1)}
     with pytest.raises(ValueError, match="the encoder gives no raw features; choose features='projected'"):
-        linear_probe(encoder, None, *benchmarks, Probe(percents=(100,), seeds=1))
-    linear_probe(encoder, None, *benchmarks, Probe("projected", percents=(100,), seeds=1))
+        linear_probe(encoder, None, *benchmarks, Probe("both", percents=(100,), seeds=1))
+    settings = [Probe(features, percents=(100,), seeds=1) for features in (None, "projected")]
+    default, named = (linear_probe(encoder, None, *benchmarks, each) for each in settings)
+    assert default == named and default.protocol["features"] == "projected", "by default what there is"

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """X-CLIP, VideoPrism and PE-Video of random weights, each against its own forward pass."""
 
+import json
+from importlib.util import find_spec
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -208,3 +211,17 @@ def test_a_processor_of_their_own(tiny_model, frames):
         pixels = encoder.preprocess(frames)
         own = processor(videos=[frames[:4]], do_sample_frames=False, return_tensors="pt")["pixel_values_videos"]
         assert torch.equal(pixels[:4], own[0]) and pixels.shape == (6, 3, 32, 32) and encoder.num_frames == 4
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is there")
+def test_a_package_that_a_model_needs(tiny_model, tmp_path):
+    tokenizer = tiny_model[1].tokenizer
+    new_model("videoprism", len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    videos = {"video_processor_type": "LlavaOnevisionVideoProcessor"}
+    settings = {"processor_class": "VideoPrismProcessor", "video_processor": videos}
+    (tmp_path / "processor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(
+        ValueError, match=r"^\S+ needs the package torchvision, .* not installed; pip install torchvision$"
+    ):
+        load_encoder(tmp_path)
