@@ -54,7 +54,10 @@ OWNERS = {
     "faiss": {"evaluation/search.py"},
     "matplotlib": {"evaluation/figures.py"},
     "rich": {
-        *(f"cli/{name}.py" for name in ("clips", "command", "corpus", "evaluation", "hub", "library", "predict")),
+        *(
+            f"cli/{name}.py"
+            for name in ("clips", "command", "compare", "corpus", "evaluation", "hub", "library", "predict")
+        ),
         "data/display.py",
         "data/display_videos.py",
         "demo/run.py",

@@ -16,7 +16,7 @@ from .models import add_model, load_model
 if TYPE_CHECKING:
     from ..data import CaptionOptions, Embeddings
 
-_VALIDATION_FRACTION = 0.05  # where none is given
+VALIDATION_FRACTION = 0.05  # where none is given
 
 
 def add_commands(commands: Any) -> None:
@@ -76,13 +76,13 @@ def _retrieval(options: argparse.Namespace) -> int:
     for level in levels:
         for suffix in (".json", ".md"):
             check_replaceable(folder / f"{name}_{level}_retrieval{suffix}", suffix)
-    encoder = load_model(options)
+    encoder = load_model(options.model, options.revision)
     first = Processes().index == 0
     folder.mkdir(parents=True, exist_ok=True)
     rows, names, left_out, notices = [], [], {}, []
     with claimed(folder / ".surglavi-retrieval-parts") as parts:  # kept for all levels, if it is stopped
         for level in levels:
-            dataset = _load(options, level, options.split)
+            dataset = load_captions(options, level, options.split)
             report = retrieval(
                 encoder,
                 None,
@@ -92,7 +92,7 @@ def _retrieval(options: argparse.Namespace) -> int:
                 options=options_of(EmbeddingOptions, options),
                 parts=parts,
             )
-            report.protocol |= {"split": options.split, **_selection(options)}
+            report.protocol |= {"split": options.split, **selection(options)}
             report.title = f"{title}, {level}: retrieval"
             if first:
                 report.to_json(folder / f"{report.benchmark}.json")
@@ -147,7 +147,7 @@ def _search(options: argparse.Namespace) -> int:
     if options.output:
         check_replaceable(options.output, ".png")
     known = _embeddings(options)
-    encoder = load_model(options)
+    encoder = load_model(options.model, options.revision)
     level, split = options.level or "task", options.split or "train"
     selection = f"level {level}, split {split}"
     built = not has_index(options.index)
@@ -160,7 +160,7 @@ def _search(options: argparse.Namespace) -> int:
     else:
         if not options.data_dir and not known:
             raise ValueError(f"there is no index in {options.index} yet; give --data-dir to build it, or --embeddings")
-        dataset, how = _load(options, level, split), options_of(EmbeddingOptions, options)
+        dataset, how = load_captions(options, level, split), options_of(EmbeddingOptions, options)
         build_search_index(encoder, None, dataset, options.index, how, selection, known)
     if Processes().index:
         return 0
@@ -189,7 +189,7 @@ def _embed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="FILE", help="new Parquet file")
     parser.add_argument("--level", choices=("task", "step", "phase"), help="(default: all)")
     add_model(parser, "surgclip-beta")
-    _add_captions(parser)
+    add_captions(parser)
     _add_embedding(parser, known=False)
 
 
@@ -200,8 +200,8 @@ def _embed(options: argparse.Namespace) -> int:
 
     if Path(options.output).exists():
         raise FileExistsError(f"{options.output} is there already; name a new file")
-    encoder = load_model(options)
-    dataset = _load(options, options.level or "all", "train")
+    encoder = load_model(options.model, options.revision)
+    dataset = load_captions(options, options.level or "all", "train")
     number = embed_captions(encoder, None, dataset, options.output, options_of(EmbeddingOptions, options))
     if Processes().index:
         return 0
@@ -250,10 +250,10 @@ def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
         default=default,
         help="(default: validation; of an index: train)",
     )
-    _add_captions(parser, validation_fraction=_VALIDATION_FRACTION)
+    add_captions(parser, validation_fraction=VALIDATION_FRACTION)
 
 
-def _add_captions(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+def add_captions(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     from ..data import CaptionOptions
 
     add_options(parser, CaptionOptions, ("available_only",), **defaults)
@@ -269,7 +269,7 @@ def _say_left_out(options: argparse.Namespace, number: int, *paths: Path) -> int
     return 1
 
 
-def _selection(options: argparse.Namespace) -> dict[str, Any]:
+def selection(options: argparse.Namespace) -> dict[str, Any]:
     """Which captions the options choose, as reports have it."""
     from ..data import CaptionOptions
 
@@ -279,7 +279,7 @@ def _selection(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if name not in ("video_dir", "available_only")}
 
 
-def _load(options: argparse.Namespace, level: str, split: str) -> Any:
+def load_captions(options: argparse.Namespace, level: str, split: str) -> Any:
     from datasets import load_dataset
 
     from ..data import CaptionOptions
@@ -302,7 +302,7 @@ def _load(options: argparse.Namespace, level: str, split: str) -> Any:
 def _load_of_hub(options: argparse.Namespace, captions: "CaptionOptions", level: str, split: str) -> Any:
     from datasets import get_dataset_split_names, load_dataset
 
-    unasked = {"validation_fraction": _VALIDATION_FRACTION}
+    unasked = {"validation_fraction": VALIDATION_FRACTION}
     if ignored := [name for name, value in captions.chosen().items() if unasked.get(name) != value]:
         raise ValueError(
             f"captions of {options.embeddings} are as they were pushed; leave --{ignored[0].replace('_', '-')} out, "

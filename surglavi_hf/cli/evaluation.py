@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
         "figures beside the published ones. Writes OUT/BENCHMARK/: report.json, report.md for a card, "
         "pictures (confusion_matrix.png and ribbons.png; of several classes a frame average_precision.png and "
         "presence.png), and the scores, from which a stopped evaluation goes on. Any SurgCLIP, "
-        f"CLIP, SigLIP or encoder of your own. {_which_benchmarks()}",
+        f"CLIP, SigLIP or encoder of your own. {which_benchmarks()}",
         example="evaluate cholec80_phases --root cholec80 --model surgclip-beta --output evaluation; "
         "on several GPUs: accelerate launch -m surglavi_hf.cli evaluate …",
     )
@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
         help="linear probing on a benchmark, beside the published figure",
         description="Fits linear classifiers to frozen features of a part of the training procedures. Writes "
         "OUT/BENCHMARK-probe/: report.json, report.md, linear_probe.png; and the features, once, to OUT/features/. "
-        f"BENCHMARK is of one class a frame. {_which_benchmarks()}",
+        f"BENCHMARK is of one class a frame. {which_benchmarks()}",
         example="probe autolaparo --root autolaparo --model surgclip-beta --output evaluation",
     )
     add_command(
@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
     )
 
 
-def _which_benchmarks() -> str:
+def which_benchmarks() -> str:
     """Said without importing what reads them."""
     names = sorted(path.stem for path in (Path(__file__).parents[1] / "evaluation" / "benchmarks").glob("*.yaml"))
     return (
@@ -108,7 +108,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     folder = Path(options.output) / benchmark.name
     for name in ("report.json", "report.md", *_PICTURES):
         check_replaceable(folder / name, Path(name).suffix)
-    model = load_model(options)
+    model = load_model(options.model, options.revision)
     windows = options_of(Windows, options)
     report = zero_shot(
         model,
@@ -175,7 +175,7 @@ def _probe(options: argparse.Namespace) -> int:
     folder = output / f"{parts[1].name}-probe"
     for name in ("report.json", "report.md", "linear_probe.png"):
         check_replaceable(folder / name, Path(name).suffix)
-    model = load_model(options)
+    model = load_model(options.model, options.revision)
     windows = options_of(Windows, options)
     report = linear_probe(
         *(model, None, *parts, settings, windows, output / "features", options.batch_size, options.num_workers),

@@ -61,7 +61,7 @@ def _predict(options: argparse.Namespace) -> int:
         check_replaceable(output / name, Path(name).suffix)
     check_request(options.videos, options.prompts, options_of(PredictOptions, options), options.labels)
     found = predict(
-        *(load_model(options), None, options.videos, options.prompts, options.output),
+        *(load_model(options.model, options.revision), None, options.videos, options.prompts, options.output),
         *(options_of(kind, options) for kind in (PredictOptions, Windows, EmbeddingOptions)),
         options.labels,
         options_of(MeasureOptions, options),

@@ -3,8 +3,9 @@
 
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from colorsys import hls_to_rgb
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from .benchmarks import Benchmark
 from .report import EvalReport, check_replaceable
 
 if TYPE_CHECKING:
+    from .compare import Comparison
     from .predict import PredictedVideo
 
 FRAMES_SHOWN = 6
 _LINE = 130  # characters that fit above a row of frames
+_PANELS = 3  # beside one another
+_SERIES = ("#1f5f8b", "#b3541e", "#2e7d32", "#7b3fa0", "#8b1a4a", "#00838f", "#6d5f00", "#444444")
 _COLUMNS = 800  # of a ribbon, each at least a pixel wide
 _FEW_CLASSES = 15  # whose names fit below a matrix
 _ROWS_OF_PRESENCE = 15  # of a video
@@ -135,6 +139,115 @@ def draw_ribbons(benchmark: Benchmark, predictions: Sequence[int], path: str | o
     handles = [Patch(color=colours[place], label=f"{place}  {benchmark.classes[place]}") for place in occurring]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
+    _save(figure, path)
+
+
+def draw_model_ribbons(
+    benchmark: Benchmark, name: str, predictions: Mapping[str, np.ndarray], path: str | os.PathLike
+) -> None:
+    """
+    Writes a PNG of one video with a ribbon for each model below that of the true classes, as [`draw_ribbons`].
+
+    Args:
+        benchmark: Of one class a frame.
+        name: Of the video.
+        predictions: By model the classes of its labelled frames.
+        path: File to write, beside and then renamed.
+    """
+    from matplotlib.patches import Patch
+
+    rows = {"true": benchmark.labels(name), **predictions}
+    occurring, colours = np.unique(np.concatenate([*rows.values()])), class_colours(len(benchmark.classes))
+    longest = max(map(len, rows))
+    legend = -(-len(occurring) // 4)
+    figure = _figure(11 + 0.06 * max(0, longest - 20), 1.2 + 0.32 * len(rows) + 0.2 * legend)
+    axis = figure.subplots()
+    unit, starts, period = _scale(benchmark, name)
+    end = max(starts, default=0.0) + period
+    for row, classes in enumerate(rows.values()):
+        _draw_ribbon(axis, row, _columns(starts, period, end, classes), end, colours)
+        axis.axhline(row, color="black", linewidth=0.5)
+        agree = 100 * (classes == rows["true"]).mean() if len(classes) and row else None
+        if agree is not None:
+            axis.text(end * 1.005, row + 0.5, f"{agree:.0f} %", va="center", fontsize=7)
+    axis.axhline(1, color="black", linewidth=1.5)
+    axis.set_xlim(-end / 300, end + end / 300)
+    axis.set_ylim(len(rows), 0)
+    axis.set_yticks([row + 0.5 for row in range(len(rows))], list(rows), fontsize=8, parse_math=False)
+    axis.tick_params(axis="x", labelsize=7)
+    axis.set_xlabel(unit, fontsize=7)
+    axis.set_title(f"{benchmark.title or benchmark.name}, {name}: % of frames that are right", fontsize=9)
+    handles = [Patch(color=colours[place], label=f"{place}  {benchmark.classes[place]}") for place in occurring]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
+    _save(figure, path)
+
+
+def draw_comparison(comparison: "Comparison", average: str, path: str | os.PathLike) -> None:
+    """
+    Writes a PNG with a panel for each column of the table: for each model its figure and 95 % interval over videos,
+    below them, hollow, what others published by their own protocols.
+
+    Args:
+        comparison: From [`compare`].
+        average: "video_mean" or "all_frames".
+        path: File to write, beside and then renamed.
+    """
+    from .comparison_tables import column_name, published_in, sources
+
+    columns = comparison.columns(average)
+    numbers = {source: place for place, source in enumerate(sources(comparison, average), start=1)}
+    colours = dict(zip(comparison.models, cycle(_SERIES), strict=False))
+    across = min(len(columns), _PANELS)
+    heights = []
+    for column in columns:
+        heights.append(len(comparison.of_column(column)) + len(published_in(comparison, column)))
+    down = -(-len(columns) // max(across, 1))
+    tallest = [max(heights[row * across : (row + 1) * across], default=1) for row in range(down)]
+    figure = _figure(4.6 * max(across, 1), sum(0.9 + 0.26 * tall for tall in tallest) or 1)
+    axes = figure.subplots(down, across, squeeze=False, height_ratios=tallest or None).ravel()
+    for axis in axes[len(columns) :]:
+        axis.set_axis_off()
+    for column, axis in zip(columns, axes, strict=False):
+        labels = []
+        for figure_of in comparison.of_column(column).values():
+            row, colour = len(labels), colours[figure_of.model]
+            labels.append(figure_of.model)
+            if figure_of.value is None:
+                continue
+            value = 100 * figure_of.value
+            if figure_of.interval:
+                low, high = (100 * end for end in figure_of.interval)
+                axis.plot([low, high], [row, row], color=colour, linewidth=2.5, alpha=0.5, solid_capstyle="butt")
+            axis.plot([value], [row], "o", color=colour, markersize=6)
+            axis.annotate(
+                f"{value:.1f}", (value, row), (0, 6), textcoords="offset points", ha="center", va="bottom", fontsize=6
+            )
+        for published in published_in(comparison, column):
+            labels.append(f"{published.system} [{numbers[published.source]}]")
+            row = len(labels) - 1
+            axis.plot([published.value], [row], "D", markersize=5, markerfacecolor="white", color="#777777")
+            axis.annotate(
+                f"{published.value:.1f}",
+                *((published.value, row), (7, 0)),
+                textcoords="offset points",
+                va="center",
+                fontsize=6,
+                color="#777777",
+            )
+        axis.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
+        axis.set_ylim(max(len(labels), 1) - 0.5, -0.7)
+        axis.margins(x=0.12)
+        axis.grid(axis="x", color="#dddddd", linewidth=0.6)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.set_title(f"{column_name(comparison, column)}, %", fontsize=8, parse_math=False)
+    if numbers:
+        said = [f"[{number}] {source}" for source, number in numbers.items()]
+        figure.supxlabel(
+            "\n".join(["hollow: published by their own protocols", *map(_shortened, said)]),
+            fontsize=6,
+            parse_math=False,
+        )
     _save(figure, path)
 
 

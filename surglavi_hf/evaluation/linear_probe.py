@@ -117,7 +117,7 @@ def linear_probe(
     intervals: dict[str, list[float]] = {}
     per_video: Table = []
     resampled: dict[str, np.ndarray] = {}
-    for amount in tqdm(dict.fromkeys(amount for amount, _ in draws), desc="linear probe", unit="amount"):
+    for amount in tqdm(dict.fromkeys(amount for amount, _ in draws), desc="linear probe", unit="amount", delay=0.5):
         found = [
             _evaluate(train, test, features, chosen, probe, seed, fits, measures)
             for seed, chosen in enumerate(chosen for other, chosen in draws if other == amount)

@@ -49,6 +49,24 @@ def load_encoder(model: str | os.PathLike, revision: str | None = None) -> Video
     return _call(*_registered(registered[0])) if registered else _call(name, lambda: _imported(name))
 
 
+def licence_of(model: str | os.PathLike) -> str | None:
+    """
+    Returns the licence that the card of a folder or Hub repository states, such as "cc-by-nc-sa-4.0"; None where there
+    is no card, or it states none.
+    """
+    from huggingface_hub import ModelCard
+    from transformers.utils.hub import cached_file
+
+    name = os.fspath(model)
+    try:
+        path = Path(name) / "README.md" if Path(name).is_dir() else cached_file(name, "README.md")
+        data = ModelCard.load(path).data
+    except Exception:  # of many kinds: no card, no network, a function of the user's
+        return None
+    licence = getattr(data, "license_name", None) if data.license == "other" else data.license
+    return licence if isinstance(licence, str) and licence.strip() else None
+
+
 def _load_saved(name: str, revision: str | None) -> VideoEncoder:
     from transformers.utils.hub import resolve_revision
 

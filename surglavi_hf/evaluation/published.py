@@ -66,10 +66,10 @@ def report_markdown(report: EvalReport) -> str:
     """Returns a report as Markdown for a model card: the figures beside the published ones, classes, and protocol."""
     parts = [f"### {report.title or report.benchmark}", ""]
     if any(name.endswith("_all_frames") for name in report.metrics):
-        parts += [*_table(*comparison(report)), ""]
+        parts += [*markdown_table(*comparison(report)), ""]
         if report.published_note:
             parts += [report.published_note, ""]
-    parts += _table(
+    parts += markdown_table(
         ["measure", "value", "95 % interval"],
         [
             [name, _number(value), " to ".join(map(_number, report.intervals.get(name, [])))]
@@ -78,24 +78,34 @@ def report_markdown(report: EvalReport) -> str:
     )
     if report.decoded:
         parts += ["", "Decoded over time, apart from the frame-wise figures above:", ""]
-        parts += _table(*decoded_table(report))
+        parts += markdown_table(*decoded_table(report))
     if report.per_video:
         names = list(report.per_video[0])
         header = [name.replace("_", " ") for name in names]
-        parts += ["", *_table(header, [[_number(row.get(name)) for name in names] for row in report.per_video])]
+        parts += [
+            "",
+            *markdown_table(header, [[_number(row.get(name)) for name in names] for row in report.per_video]),
+        ]
     if report.per_class:
         names = list(report.per_class[0])
         header = [name.replace("_", " ") for name in names]
-        parts += ["", *_table(header, [[_number(row.get(name)) for name in names] for row in report.per_class])]
+        parts += [
+            "",
+            *markdown_table(header, [[_number(row.get(name)) for name in names] for row in report.per_class]),
+        ]
     if report.unreadable:
         shown, number = report.unreadable[:_LISTED], len(report.unreadable)
         parts += ["", f"{number} clips cannot be read and are left out; the first {len(shown)}:", ""]
-        parts += _table(list(shown[0]), [[_number(value) for value in clip.values()] for clip in shown])
+        parts += markdown_table(list(shown[0]), [[_number(value) for value in clip.values()] for clip in shown])
     protocol = {f"protocol: {name}": value for name, value in report.protocol.items()}
     protocol |= {f"model: {name}": value for name, value in report.model.items()}
     protocol |= {"data fingerprint": report.data_fingerprint, "seconds": report.seconds}
     protocol |= {f"version of {name}": value for name, value in report.versions.items()}
-    parts += ["", *_table(["choice", "value"], [[name, _number(value)] for name, value in protocol.items()]), ""]
+    parts += [
+        "",
+        *markdown_table(["choice", "value"], [[name, _number(value)] for name, value in protocol.items()]),
+        "",
+    ]
     return "\n".join(parts)
 
 
@@ -104,7 +114,8 @@ def _multi_label_column(report: EvalReport) -> str:
     return f"{prefix}mean_average_precision"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Returns the lines of a table in Markdown."""
     cells = [[" ".join(str(cell).replace("|", "\\|").split()) for cell in row] for row in [header, *rows]]
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return [lines[0], f"|{'---|' * len(header)}", *lines[1:]]

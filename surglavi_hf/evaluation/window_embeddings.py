@@ -163,7 +163,10 @@ def embed_views(
     counts = {name: len(benchmark.positions(name)) for name in benchmark.videos}
     mine = processes.share(counts)
     total = len(views) * sum(counts[name] for name in mine)
-    with tqdm(total=total, desc=benchmark.name, unit="frame", disable=processes.index > 0) as progress:
+    hidden = processes.index > 0
+    with tqdm(
+        total=total, desc=benchmark.name, unit="frame", disable=hidden, delay=0.5
+    ) as progress:  # not of what is there
         for name in mine:
             stored = [view.store.read(name, counts[name]) if view.store else None for view in views]
             progress.update(counts[name] * sum(result is not None for result in stored))

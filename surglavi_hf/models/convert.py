@@ -14,6 +14,7 @@ from transformers import AutoModel, PreTrainedTokenizerBase
 from transformers.modeling_utils import PreTrainedModel
 
 from ..surgclip import (
+    HUB_MODEL,
     check_names_and_shapes,
     check_values,
     convert_surgclip_checkpoint,
@@ -59,7 +60,9 @@ def convert_checkpoint(
     """
     checkpoint_path, output_dir = Path(checkpoint_path), Path(output_dir).resolve()
     if not checkpoint_path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {checkpoint_path}; name a file of torch.save, such as PeskaVLP.pth")
+        raise FileNotFoundError(
+            f"no checkpoint at {checkpoint_path}; download surgclip_beta.pth of {HUB_MODEL}, or another model's"
+        )
     weights = read_weights(checkpoint_path)
     family = recognise(checkpoint_path, weights)
     if family is None:

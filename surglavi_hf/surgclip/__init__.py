@@ -10,6 +10,7 @@ import wrapt
 from .registration import register_with_transformers as register_with_transformers
 
 if TYPE_CHECKING:  # whose names tools see
+    from .checkpoint_surgclip import HUB_MODEL as HUB_MODEL
     from .checkpoint_surgclip import check_names_and_shapes as check_names_and_shapes
     from .checkpoint_surgclip import check_values as check_values
     from .checkpoint_surgclip import download_surgclip_checkpoint as download_surgclip_checkpoint
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # whose names tools see
     from .windows import online_window as online_window
 
 _MODULES = {
+    "HUB_MODEL": "checkpoint_surgclip",
     "SurgCLIPConfig": "configuration_surgclip",
     "SurgCLIPVisionConfig": "configuration_surgclip",
     "SurgCLIPModel": "modeling_surgclip",

@@ -110,6 +110,13 @@ class Benchmark:
         chosen = {name: self.videos[name] for name in videos}
         return replace(self, videos=chosen, protocol={**self.protocol, "videos": ", ".join(chosen), **counts(chosen)})
 
+    def with_prompts(self, prompts: tuple[tuple[str, ...], ...], source: str) -> "Benchmark":
+        """Returns the benchmark with other prompts for its classes, and a line that says where they come from."""
+        protocol = {**self.protocol, "prompts": source, "prompts_per_class": max(map(len, prompts))}
+        other = replace(self, prompts=prompts, protocol=protocol)
+        vars(other)["fingerprint"] = self.fingerprint  # which is not of prompts, and reads every file
+        return other
+
     @cached_property
     def fingerprint(self) -> str:
         """
