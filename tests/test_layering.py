@@ -52,6 +52,8 @@ OWNERS = {
     "ivtmetrics": {"evaluation/metrics.py"},
     "pympi": {"evaluation/benchmarks/readers/elan.py"},
     "faiss": {"evaluation/search.py"},
+    "open_clip": {"evaluation/open_clip_encoder.py"},
+    "sentence_transformers": {"evaluation/sentence_transformers_encoder.py"},
     "matplotlib": {"evaluation/figures.py"},
     "rich": {
         *(

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ..evaluation import VideoEncoder
 
 MODEL_HELP = (
-    "folder or Hub id, for example {example}; package.module:function, which returns a VideoEncoder; or an encoder "
-    "that an installed package registers"
+    "folder or Hub id, for example {example}; open_clip:NAME or sentence_transformers:NAME, of these libraries; "
+    "package.module:function, which returns a VideoEncoder; or an encoder that an installed package registers"
 )
 
 

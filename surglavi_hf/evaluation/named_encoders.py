@@ -14,6 +14,7 @@ from .launched import Processes
 from .video_encoder import VideoEncoder
 from .vision_encoders import IMAGE_TYPES, VIDEO_TYPES
 
+_LIBRARIES = ("open_clip", "sentence_transformers")
 GROUP = "surglavi_hf.encoders"  # of entry points: functions without arguments that return a VideoEncoder
 
 
@@ -23,17 +24,22 @@ def load_encoder(model: str | os.PathLike, revision: str | None = None) -> Video
     is a module that `model` names, or a package that is installed and registers that name.
 
     Args:
-        model: A folder or Hub id of SurgCLIP, CLIP, SigLIP or the like; `package.module:function`, whose function
-            takes no arguments and returns a VideoEncoder; or the name of an entry point of group
-            `surglavi_hf.encoders`, whose value is such a function.
+        model: A folder or Hub id of SurgCLIP, CLIP, SigLIP or the like, of X-CLIP, VideoPrism or PE-Video, or of a
+            model without texts, such as DINOv2; `open_clip:NAME` or `sentence_transformers:NAME`, of these libraries;
+            `package.module:function`, whose function takes no arguments and returns a VideoEncoder; or the name of an
+            entry point of group `surglavi_hf.encoders`, whose value is such a function.
         revision: Of a Hub repository; by default its newest.
 
     Raises:
         OSError: there is no such folder or Hub repository.
+        ImportError: the library is not installed.
         ValueError: the model is damaged or embeds neither clips nor images, the function is not there, fails, or
             returns something else, or a name is taken twice.
     """
     name = os.fspath(model)
+    library, _, rest = name.partition(":")
+    if library in _LIBRARIES and rest:
+        return _load_of_library(library, rest, revision)
     registered = [point for point in entry_points(group=GROUP) if point.name == name]
     if len(registered) > 1 or (registered and Path(name).exists()):
         owners = sorted(map(_package, registered)) + [f"the folder ./{name}"] * Path(name).exists()
@@ -65,6 +71,16 @@ def licence_of(model: str | os.PathLike) -> str | None:
         return None
     licence = getattr(data, "license_name", None) if data.license == "other" else data.license
     return licence if isinstance(licence, str) and licence.strip() else None
+
+
+def _load_of_library(library: str, name: str, revision: str | None) -> VideoEncoder:
+    try:
+        adapter = import_module(f".{library}_encoder", __package__)
+    except ImportError as error:
+        raise ImportError(
+            f"{library}:{name} needs what is not installed ({error}); pip install 'surglavi-hf[{library}]'"
+        ) from error
+    return adapter.load(name, revision, Processes().device)
 
 
 def _load_saved(name: str, revision: str | None) -> VideoEncoder:

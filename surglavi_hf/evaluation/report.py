@@ -32,6 +32,7 @@ LIBRARIES = (
     "surglavi-hf",
     *("torch", "torchvision", "transformers", "tokenizers", "datasets"),
     *("numpy", "scipy", "scikit-learn", "ivtmetrics"),
+    *("timm", "open_clip_torch", "sentence-transformers"),
     *("pillow", "av", "torchcodec", "decord"),
 )
 

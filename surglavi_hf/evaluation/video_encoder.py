@@ -197,7 +197,7 @@ def _weights(encoder: VideoEncoder) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _digest_code(kind: type) -> str | None:
     try:
-        return _digest(inspect.getsource(kind))
+        return digest_of_settings(inspect.getsource(kind))
     except (OSError, TypeError):  # typed in at a prompt
         return None
 
@@ -206,7 +206,7 @@ def _digest_settings(part: Any) -> str | None:
     """Of a processor or config; not of what only a saved one knows, such as where it lies and its code."""
     if not hasattr(part, "to_dict"):
         return None
-    return _digest(_without_origin(part.to_dict()))
+    return digest_of_settings(_without_origin(part.to_dict()))
 
 
 def _digest_tokenizer(tokenizer: Any) -> str | None:
@@ -215,10 +215,11 @@ def _digest_tokenizer(tokenizer: Any) -> str | None:
         return None
     rules = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else tokenizer.get_vocab()
     rules = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}  # of the last call
-    return _digest([rules, tokenizer.model_max_length, tokenizer.padding_side, tokenizer.truncation_side])
+    return digest_of_settings([rules, tokenizer.model_max_length, tokenizer.padding_side, tokenizer.truncation_side])
 
 
-def _digest(content: Any) -> str:
+def digest_of_settings(content: Any) -> str:
+    """Returns a digest of whatever settings are, as `describe` has them."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import sys
+from importlib.util import find_spec
 
 import pytest
 from transformers import BertConfig, BertModel
@@ -140,6 +141,19 @@ def test_what_is_no_encoder(tmp_path, site):
         load_encoder(tmp_path / "bert")
     with pytest.raises(OSError, match=r"^--model .*nothing, expected a folder .* encoders \(colours\): "):
         load_encoder(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("library", ["open_clip", "sentence_transformers"])
+def test_a_library_that_is_not_installed(library, tmp_path, monkeypatch, capsys):
+    """Whose name is no module of the user's, even where such a one lies beside them."""
+    if find_spec(library):
+        pytest.skip(f"{library} is installed")
+    (tmp_path / f"{library}_encoder.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    command = ["search", "x", "--index", str(tmp_path / "none"), "--model", f"{library}:some/model"]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert f"{library}:some/model needs what is not installed" in said and f"'surglavi-hf[{library}]'" in said
 
 
 def test_no_video_processor(tmp_path, tiny_model):
