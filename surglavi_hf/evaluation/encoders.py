@@ -18,6 +18,7 @@ _BY_TYPE: dict[str, type[VideoEncoder]] = {
     "xclip": XCLIPEncoder,
     "videoprism": VideoPrismEncoder,
     "pe_video": PeVideoEncoder,
+    "pe_audio_video": PeVideoEncoder,
     **dict.fromkeys(IMAGE_TYPES, ImageEncoder),
     **dict.fromkeys(VIDEO_TYPES, VideoOnlyEncoder),
 }

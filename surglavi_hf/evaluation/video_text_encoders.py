@@ -136,8 +136,9 @@ class VideoPrismEncoder(VideoTextEncoder):
 
 class PeVideoEncoder(VideoTextEncoder):
     """
-    PE-Video of Perception Encoder Audiovisual. Embeddings are compared by their dot product, not normalised, as its
-    authors and the model itself do; it takes any number of frames.
+    Perception Encoder Audiovisual, of which videos and texts alone are used, or its part for these, PE-Video.
+    Embeddings are compared by their dot product, not normalised, as its authors and the model itself do; it takes any
+    number of frames.
     """
 
     unit_texts = False
@@ -155,18 +156,22 @@ class PeVideoEncoder(VideoTextEncoder):
         return self.processor.video_processor.num_frames or 16
 
     def embed_windows(self, frames: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
-        pooled = self.model.video_encoder(pixel_values_videos=self._videos(frames, windows)).pooler_output
-        projected = finite(self.model.video_head(pooled).float().cpu(), "windows")
+        pooled = self._of_video.video_encoder(pixel_values_videos=self._videos(frames, windows)).pooler_output
+        projected = finite(self._of_video.video_head(pooled).float().cpu(), "windows")
         return {"projected": projected, "raw": pooled.float().cpu()}
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         # Its own get_text_features is no method, and would project every token.
-        outputs = self.model.text_model(**self._tokens(texts), output_hidden_states=True)
-        return finite(self.model.text_video_head(outputs.hidden_states[-1][:, 0]).float().cpu(), "texts")
+        outputs = self._of_video.text_model(**self._tokens(texts), output_hidden_states=True)
+        return finite(self._of_video.text_video_head(outputs.hidden_states[-1][:, 0]).float().cpu(), "texts")
 
     @property
     def logit_scale(self) -> float | None:
-        return float(self.model.text_video_logit_scale.detach())
+        return float(self._of_video.text_video_logit_scale.detach())
+
+    @property
+    def _of_video(self) -> torch.nn.Module:
+        return self.model.video_model if self.model.config.model_type == "pe_audio_video" else self.model
 
     def frame_protocol(self) -> dict[str, str]:
         return super().frame_protocol() | {"raw_features": "class token of the video"}

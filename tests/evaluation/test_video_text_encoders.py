@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 from transformers import (
+    DacConfig,
     ModernBertConfig,
+    PeAudioEncoderConfig,
+    PeAudioVideoConfig,
+    PeAudioVideoEncoderConfig,
+    PeAudioVideoModel,
     PeVideoConfig,
     PeVideoEncoderConfig,
     PeVideoModel,
@@ -161,6 +166,27 @@ def test_what_reports_say(encoder):
         "dot product" if kind == "pe_video" else "cosine similarity of the window"
     )
     assert encoder.logit_scale == {"videoprism": None, "pe_video": 3.0}.get(kind, pytest.approx(14.285, abs=1e-3))
+
+
+def test_the_part_of_pe_av_for_videos_and_texts(tiny_model, frames):
+    """Which published checkpoints are whole models of; sounds go unused."""
+    tokenizer, part = tiny_model[1].tokenizer, new_model("pe_video", len(tiny_model[1].tokenizer))
+    sounds = DacConfig(encoder_hidden_size=8, downsampling_ratios=[2], upsampling_ratios=[2], codebook_dim=4)
+    sizes = {**SIZES, "head_dim": 16, "num_hidden_layers": 1}
+    audio = PeAudioEncoderConfig(dac_config=sounds, **sizes)
+    whole = PeAudioVideoEncoderConfig(audio_config=audio, video_config=part.config.video_config, **sizes)
+    config = PeAudioVideoConfig(text_config=part.config.text_config, audio_video_config=whole)
+    model = PeAudioVideoModel(config).eval()
+    model.video_model.load_state_dict(part.state_dict())
+    videos = SurgCLIPVideoProcessor(size={"height": 32, "width": 32}, num_frames=4)
+    found = []
+    for each in (part, model):
+        encoder = encoder_of(each, SurgCLIPProcessor(videos, tokenizer))
+        with encoder.evaluating():
+            windows = encoder.embed_windows(encoder.preprocess(frames), WINDOWS)
+            found.append(encoder.score(windows, encoder.embed_texts(TEXTS)))
+            assert encoder.logit_scale == 3.0
+    assert torch.equal(*found)
 
 
 def test_canonical_texts():
