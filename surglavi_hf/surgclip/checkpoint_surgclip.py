@@ -17,6 +17,20 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _UNUSED = re.compile(r"text_encoder\.embeddings\.position_ids|itm_head\..*")
 
 
+class _Setting:
+    """Stands for a setting of the training that a checkpoint holds beside its weights; it is made of nothing."""
+
+    def __init__(self, *content: object):
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+# Options of a command and figures of a schedule, which DINO and what is derived of it save, too.
+_SETTINGS = ("argparse.Namespace", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+
+
 def download_surgclip_checkpoint(revision: str = "main") -> tuple[Path, str | None]:
     """
     Returns the released checkpoint, downloaded once from the Hub, and the commit it is of.
@@ -97,14 +111,15 @@ def check_values(path: Path, state_dict: dict[str, torch.Tensor]) -> None:
 def load_plain(path: Path) -> object:
     """
     Returns what a file of torch.save holds, without running code that it names. Tensors stay in the file until they
-    are read.
+    are read. Of an `argparse.Namespace` or a number of NumPy, which are settings of the training, nothing is read.
 
     Raises:
         ValueError: it is none, or needs code to be read.
     """
     try:
         # Only files of the present form, which are ZIP archives, can be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with torch.serialization.safe_globals([(_Setting, name) for name in _SETTINGS]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # pickle, zip and torch each raise their own, and torch advises to run the code
         if needed := re.search(r"GLOBAL (\S+)", str(error)):
             reason = f"it needs {needed[1]}, and no code that a checkpoint names is run; save its tensors alone"

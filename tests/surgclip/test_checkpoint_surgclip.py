@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import argparse
 import os
 import pickle
 import subprocess
@@ -6,10 +7,11 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 
-from surglavi_hf.surgclip.checkpoint_surgclip import check_names_and_shapes, check_values, read_state_dict
+from surglavi_hf.surgclip.checkpoint_surgclip import check_names_and_shapes, check_values, load_plain, read_state_dict
 
 WEIGHTS = {
     "temp": torch.tensor(0.05),
@@ -69,6 +71,21 @@ def test_old_file_format(tmp_path):
     assert as_released(read_state_dict(path))
 
 
+SETTINGS = {"args": argparse.Namespace(lr=np.float64(0.1), out="x"), "groups": [{"lr": np.float64(0.1)}]}
+
+
+@pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_settings_of_training_are_not_read(tmp_path, module):
+    """Under the names that NumPy 2 and NumPy 1 give a number."""
+    path = tmp_path / "old.pth"
+    torch.save({"model": WEIGHTS, **SETTINGS}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert b"cargparse\nNamespace" in content and b"cnumpy._core.multiarray\nscalar" in content
+    path.write_bytes(content.replace(b"cnumpy._core.multiarray\n", b"c" + module + b"\n"))
+    assert as_released(read_state_dict(path))
+    assert not vars(load_plain(path)["args"]), "nothing of it is kept"
+
+
 def cyclic() -> dict:
     level = {}
     level["model"] = level
@@ -86,6 +103,8 @@ def cyclic() -> dict:
             {"model": WEIGHTS, "config": Harmful},
             "it needs tests.surgclip.test_checkpoint_surgclip.Harmful, and no code",
         ),
+        ({"model": WEIGHTS, "args": argparse.Namespace(out=Harmful())}, r"it needs \S*print, and no code"),
+        ({"model": WEIGHTS, "args": np.ones(2)}, r"it needs numpy\S*_reconstruct, and no code"),
         (b"", "cannot be read as plain weights"),
         (b"not a checkpoint at all", "it is cut short, holds more than tensors, or is no file of torch.save"),
         ([1, 2], "holds a list without weights, expected a state dictionary"),
@@ -94,7 +113,7 @@ def cyclic() -> dict:
         (WEIGHTS | {"epoch": 3}, "holds a int as 'epoch', expected tensors by name"),
         (WEIGHTS | {"module.temp": torch.tensor(1.0)}, "holds 'temp' twice"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_refused_with_the_reason(read, content, message, capsys):
     with pytest.raises(ValueError, match=message) as caught:
