@@ -25,9 +25,10 @@ from ..surgclip import (
     sha256_of,
 )
 from .family import Family, StateDict
+from .lemonfm import FAMILY as LEMONFM
 from .surgvlp import FAMILY as SURGVLP
 
-FAMILIES = (SURGVLP,)
+FAMILIES = (SURGVLP, LEMONFM)
 _SURGCLIP = (r"vision_encoder\.model\.", r"text_encoder\.")  # which has a converter of its own
 _LEVELS = ("model", "state_dict", "module", "_orig_mod")  # that training puts around weights
 _DEEPEST = 5

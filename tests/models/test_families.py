@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every model of one file and no code of ours: small checkpoints, converted, give what the authors' code gave."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoImageProcessor, AutoModel, AutoProcessor
+
+from surglavi_hf.models import PillowImageProcessor, convert_checkpoint
+from surglavi_hf.surgclip import load_whole
+
+from .released import GOLDEN, RELEASED, pictures, seen
+from .test_surgvlp import difference
+
+
+@pytest.fixture(params=RELEASED)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def convert(name, tmp_path):
+    """Saves what it is given as a checkpoint, by default that of the family, and converts it."""
+
+    def convert(content=None):
+        path = tmp_path / "x.pth"
+        torch.save(RELEASED[name].wrap(RELEASED[name].state()) if content is None else content, path)
+        return convert_checkpoint(path, tmp_path / "out")
+
+    return convert
+
+
+def test_outputs_equal_the_authors(name, convert):
+    folder = convert()
+    model, processor = load_whole(folder).eval(), AutoImageProcessor.from_pretrained(folder)
+    assert isinstance(processor, PillowImageProcessor)
+    pixel_values = processor(images=list(pictures()), return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        features = RELEASED[name].features(model(pixel_values))
+    expected = load_file(GOLDEN / f"{name}.safetensors")
+    assert difference(seen(pixel_values), expected["pixels"]) < 1e-6
+    assert features.shape == expected["features"].shape
+    assert difference(features, expected["features"]) < 1e-5
+    assert difference(features[0], features[1]) > 1e-2, "pictures are told apart"
+
+
+def test_saved_again_it_is_the_same(convert, tmp_path):
+    folder = convert()
+    model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    model.save_pretrained(tmp_path / "again")
+    processor.save_pretrained(tmp_path / "again")
+    again = load_whole(tmp_path / "again").state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
+    assert AutoProcessor.from_pretrained(tmp_path / "again").to_dict() == processor.to_dict()
+
+
+def refused(convert, content, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        convert(content)
+    assert "\n" not in str(caught.value) and "x.pth" in str(caught.value)
+
+
+def test_what_is_not_whole(name, convert):
+    family, state = RELEASED[name].family, RELEASED[name].state()
+    for key in list(state)[:: max(1, len(state) // 6)]:
+        content = RELEASED[name].wrap({each: tensor for each, tensor in state.items() if each != key})
+        refused(convert, content, rf"(is no whole {family}: no |no \S+; pass .* \(as {family}\))")
+    refused(convert, RELEASED[name].wrap(state | {"more": torch.ones(2)}), rf"unknown '.*more'; .* \(as {family}\)")
+
+
+@pytest.mark.parametrize("name", [name for name, each in RELEASED.items() if "teacher" in each.wrap(each.state())])
+def test_a_student_alone(name, convert):
+    content = RELEASED[name].wrap(RELEASED[name].state())
+    del content["teacher"]
+    first = next(iter(content["student"])).removeprefix("module.")
+    expected = rf"no known family: found 'student.{first}'.*; expected the weights of .*{RELEASED[name].family}"
+    refused(convert, content, expected)
+
+
+def test_parts_of_two_families(name, convert):
+    wrapped = RELEASED[name].wrap(RELEASED[name].state())
+    surgvlp = {"backbone_img.model.conv1.weight": torch.ones(2, 3, 7, 7)}
+    refused(convert, wrapped | surgvlp, rf"unknown 'backbone_img.model.conv1.weight'; .*as {RELEASED[name].family}")
+
+
+def imagenet(name: str) -> dict[str, torch.Tensor]:
+    """A model of the same kind as it is released for pictures of all sorts."""
+    classifier = {"lemonfm": "classifier.2"}[name]
+    return RELEASED[name].state() | {f"{classifier}.weight": torch.ones(10, 24), f"{classifier}.bias": torch.ones(10)}
+
+
+def test_models_of_all_sorts_of_pictures(name, convert):
+    state = imagenet(name)
+    for content in (state, {"model": state}, {"state_dict": {f"module.{key}": state[key] for key in state}}):
+        refused(convert, content, "is of no known family")
