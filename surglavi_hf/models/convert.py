@@ -26,9 +26,10 @@ from ..surgclip import (
 )
 from .family import Family, StateDict
 from .lemonfm import FAMILY as LEMONFM
+from .plstitch import FAMILY as PLSTITCH
 from .surgvlp import FAMILY as SURGVLP
 
-FAMILIES = (SURGVLP, LEMONFM)
+FAMILIES = (SURGVLP, LEMONFM, PLSTITCH)
 _SURGCLIP = (r"vision_encoder\.model\.", r"text_encoder\.")  # which has a converter of its own
 _LEVELS = ("model", "state_dict", "module", "_orig_mod")  # that training puts around weights
 _DEEPEST = 5
@@ -157,10 +158,13 @@ def _converted(family: Family, path: Path, weights: StateDict) -> tuple[PreTrain
     needed = {name: tensor for name, tensor in weights.items() if not re.fullmatch(family.left_out, name)}
     try:
         config, state_dict = family.convert(needed)
+        with torch.device("meta"):
+            model = AutoModel.from_config(config)
     except (KeyError, IndexError) as error:
         raise ValueError(f"{path} is no whole {family.name}: no {error.args[0]}; download it again") from error
-    with torch.device("meta"):
-        model = AutoModel.from_config(config)
+    except (ValueError, TypeError, RuntimeError) as error:  # of shapes that are of no such model
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is no whole {family.name}: {reason}; download it again") from error
     expected = model.state_dict()
     try:
         check_names_and_shapes(path, state_dict, expected)

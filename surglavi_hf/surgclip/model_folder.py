@@ -77,7 +77,7 @@ def save_converted(
         weights[name] = tensor.clone() if place in seen else tensor
         seen.add(place)
     model.load_state_dict(weights, assign=True)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_original_format=False)  # by the names of the model, not of older versions
     for path in folder.glob("model*.safetensors"):  # which safetensors shuts others out of, whatever the user's mask
         path.chmod((folder / "config.json").stat().st_mode & 0o666)
     processor.save_pretrained(folder)

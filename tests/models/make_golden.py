@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/models/golden/NAME.safetensors: what the authors' own code makes of drawn weights and pictures.
 
-    git clone https://github.com/visurg-ai/PL-Stitch  # of plstitch, likewise of the others: see below
-    pip install timm einops torchvision
+    pip install torchvision timm einops
     python -m tests.models.make_golden NAME FOLDER
 
-FOLDER is where the authors' model is imported from. Their data loaders need what is not installed, so their few lines
-that prepare a picture are written down here: torchvision's Resize of a picture is Pillow's.
+FOLDER is where the authors' model is imported from: see the function of that name. Their data loaders need much more,
+so their few lines that prepare a picture are written down here; torchvision's Resize of a picture is Pillow's.
 """
 
 import sys
@@ -40,6 +39,14 @@ def lemonfm() -> Made:
     model = ConvNeXt(sizes)
     model.classifier[2] = nn.Identity()  # as in src/model_loader.py of https://github.com/visurg-ai/LEMON
     return model, model, squashed(224, Image.Resampling.BICUBIC)  # downstream/dataloader_cholecT50.py
+
+
+def plstitch() -> Made:
+    """FOLDER is pl_stitch of https://github.com/visurg-ai/PL-Stitch."""
+    from models.vision_transformer import VisionTransformer
+
+    model = VisionTransformer(patch_size=16, embed_dim=128, depth=2, num_heads=2, mlp_ratio=4, qkv_bias=True)
+    return model, model, squashed(224, Image.Resampling.BILINEAR)  # pl_stitch/loader.py
 
 
 def main(name: str, folder: Path) -> None:

@@ -56,6 +56,21 @@ def lemonfm() -> Iterator[tuple]:
     yield from norm("classifier.0", widths[-1])
 
 
+def vit(width: int = 128, depth: int = 2) -> Iterator[tuple]:
+    """A ViT as DINO names its weights."""
+    yield "cls_token", (1, 1, width)
+    yield "pos_embed", (1, 197, width)
+    yield from linear("patch_embed.proj", width, 3, 16, 16)
+    for name in (f"blocks.{number}" for number in range(depth)):
+        yield from norm(f"{name}.norm1", width)
+        yield from linear(f"{name}.attn.qkv", 3 * width, width)
+        yield from linear(f"{name}.attn.proj", width, width)
+        yield from norm(f"{name}.norm2", width)
+        yield from linear(f"{name}.mlp.fc1", 4 * width, width)
+        yield from linear(f"{name}.mlp.fc2", width, 4 * width)
+    yield from norm("norm", width)
+
+
 def as_teacher(state: State) -> dict[str, Any]:
     """As DINO's training saves a backbone with its head, and what is derived of DINO."""
     head = dict(linear("head.mlp.0", 4, 4)) | {"head.last_layer.weight_g": (4, 1), "head.last_layer.weight_v": (4, 4)}
@@ -69,6 +84,19 @@ def as_teacher(state: State) -> dict[str, Any]:
         "loss": {"center": torch.zeros(1, 4)},
         "fp16_scaler": {"scale": 65536.0},
     }
+
+
+def as_stitching_teacher(state: State) -> dict[str, Any]:
+    """As PL-Stitch's training does; its teacher is wrapped, too."""
+    content = as_teacher(state)
+    content["student"]["module.backbone.masked_embed"] = torch.ones(1, 4)
+    content["teacher"] = {f"module.{name}": tensor for name, tensor in content["teacher"].items()}
+    content["ibot_loss"] = content.pop("loss")
+    return content | {"temporal_head": {"module.x": torch.ones(2)}, "puzzle_decoder": {"module.x": torch.ones(2)}}
+
+
+def pooled(outputs: Any) -> torch.Tensor:
+    return outputs.pooler_output
 
 
 @dataclass(frozen=True)
@@ -91,5 +119,6 @@ class Released:
 
 
 RELEASED = {
-    "lemonfm": Released("LemonFM", lemonfm, as_teacher, lambda outputs: outputs.pooler_output),
+    "lemonfm": Released("LemonFM", lemonfm, as_teacher, pooled),
+    "plstitch": Released("PL-Stitch", vit, as_stitching_teacher, pooled),
 }

@@ -22,10 +22,10 @@ def name(request):
 def convert(name, tmp_path):
     """Saves what it is given as a checkpoint, by default that of the family, and converts it."""
 
-    def convert(content=None):
+    def convert(content=None, output="out"):
         path = tmp_path / "x.pth"
         torch.save(RELEASED[name].wrap(RELEASED[name].state()) if content is None else content, path)
-        return convert_checkpoint(path, tmp_path / "out")
+        return convert_checkpoint(path, tmp_path / output)
 
     return convert
 
@@ -54,6 +54,17 @@ def test_saved_again_it_is_the_same(convert, tmp_path):
     assert AutoProcessor.from_pretrained(tmp_path / "again").to_dict() == processor.to_dict()
 
 
+@pytest.mark.parametrize("name", ["plstitch"])
+def test_other_forms_that_the_authors_read(name, convert):
+    """The teacher's weights, or those of both, under `model`; with and without `backbone.`"""
+    state = RELEASED[name].state()
+    teacher = {f"teacher.backbone.{key}": tensor for key, tensor in state.items()}
+    student = {f"student.backbone.{key}": 2 * tensor for key, tensor in state.items()}
+    for number, content in enumerate(({"model": student | teacher, "epoch": 3}, {"teacher": state})):
+        found = load_whole(convert(content, f"out{number}"))
+        assert torch.equal(found.embeddings.cls_token, state["cls_token"])
+
+
 def refused(convert, content, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         convert(content)
@@ -65,6 +76,9 @@ def test_what_is_not_whole(name, convert):
     for key in list(state)[:: max(1, len(state) // 6)]:
         content = RELEASED[name].wrap({each: tensor for each, tensor in state.items() if each != key})
         refused(convert, content, rf"(is no whole {family}: no |no \S+; pass .* \(as {family}\))")
+        for other in (torch.ones(()), torch.ones(3), torch.ones(3, 5)):
+            content = RELEASED[name].wrap(state | {key: other})
+            refused(convert, content, rf"no whole {family}: |instead of .*as {family}")
     refused(convert, RELEASED[name].wrap(state | {"more": torch.ones(2)}), rf"unknown '.*more'; .* \(as {family}\)")
 
 
@@ -85,7 +99,7 @@ def test_parts_of_two_families(name, convert):
 
 def imagenet(name: str) -> dict[str, torch.Tensor]:
     """A model of the same kind as it is released for pictures of all sorts."""
-    classifier = {"lemonfm": "classifier.2"}[name]
+    classifier = {"lemonfm": "classifier.2", "plstitch": "head"}[name]
     return RELEASED[name].state() | {f"{classifier}.weight": torch.ones(10, 24), f"{classifier}.bias": torch.ones(10)}
 
 
