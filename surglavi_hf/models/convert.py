@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoModel, PreTrainedTokenizerBase
 from transformers.modeling_utils import PreTrainedModel
 
@@ -27,9 +28,11 @@ from ..surgclip import (
 from .family import Family, StateDict
 from .lemonfm import FAMILY as LEMONFM
 from .plstitch import FAMILY as PLSTITCH
+from .surgenet import CONVNEXT as SURGENET_CONVNEXT
+from .surgenet import PVT as SURGENET_PVT
 from .surgvlp import FAMILY as SURGVLP
 
-FAMILIES = (SURGVLP, LEMONFM, PLSTITCH)
+FAMILIES = (SURGVLP, LEMONFM, PLSTITCH, SURGENET_CONVNEXT, SURGENET_PVT)
 _SURGCLIP = (r"vision_encoder\.model\.", r"text_encoder\.")  # which has a converter of its own
 _LEVELS = ("model", "state_dict", "module", "_orig_mod")  # that training puts around weights
 _DEEPEST = 5
@@ -162,7 +165,7 @@ def _converted(family: Family, path: Path, weights: StateDict) -> tuple[PreTrain
             model = AutoModel.from_config(config)
     except (KeyError, IndexError) as error:
         raise ValueError(f"{path} is no whole {family.name}: no {error.args[0]}; download it again") from error
-    except (ValueError, TypeError, RuntimeError) as error:  # of shapes that are of no such model
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, StrictDataclassError) as error:  # odd shapes
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is no whole {family.name}: {reason}; download it again") from error
     expected = model.state_dict()

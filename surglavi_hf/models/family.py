@@ -72,6 +72,22 @@ def renamed(name: str, rules: Mapping[str, str]) -> str:
     return name
 
 
+def without_prefix(weights: StateDict, prefix: str) -> StateDict:
+    """
+    Returns weights by their names without what a pattern finds at the beginning.
+
+    Raises:
+        ValueError: two have the same name then.
+    """
+    found: StateDict = {}
+    for name, tensor in weights.items():
+        short = re.sub(f"^{prefix}", "", name)
+        if short in found:
+            raise ValueError(f"{short!r} is there twice, expected each weight once")
+        found[short] = tensor
+    return found
+
+
 def count(names: Iterable[str], pattern: str) -> int:
     """Returns how many different values the group of a pattern finds at the beginnings of names."""
     return len({match[1] for name in names if (match := re.match(pattern, name))})

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, ViTConfig
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.image_utils import PILImageResampling
 
-from .family import IMAGENET, Family, Licence, StateDict, count, renamed
+from .family import IMAGENET, Family, Licence, StateDict, count, renamed, without_prefix
 from .image_processing_pillow import PillowImageProcessor
 
 _AT = r"teacher\.(backbone\.)?"  # the authors' loader takes both
@@ -58,7 +58,7 @@ def convert_vit(weights: StateDict) -> tuple[ViTConfig, StateDict]:
 
 def convert(weights: StateDict) -> tuple[PreTrainedConfig, StateDict]:
     """To a ViT of transformers, whose pooling layer is made to give the class token as it is."""
-    config, state_dict = convert_vit({re.sub(f"^{_AT}", "", name): tensor for name, tensor in weights.items()})
+    config, state_dict = convert_vit(without_prefix(weights, _AT))
     config.pooler_act = "linear"
     pooler = {"weight": torch.eye(config.hidden_size), "bias": torch.zeros(config.hidden_size)}
     return config, state_dict | {f"pooler.dense.{part}": tensor for part, tensor in pooler.items()}

@@ -10,6 +10,7 @@ so their few lines that prepare a picture are written down here; torchvision's R
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,27 @@ def plstitch() -> Made:
 
     model = VisionTransformer(patch_size=16, embed_dim=128, depth=2, num_heads=2, mlp_ratio=4, qkv_bias=True)
     return model, model, squashed(224, Image.Resampling.BILINEAR)  # pl_stitch/loader.py
+
+
+def surgenet_convnextv2() -> Made:
+    """FOLDER is of https://github.com/TimJaspers0801/SurgeNet. Its authors say nothing of how frames are prepared."""
+    from convnextv2 import ConvNeXtV2
+
+    model = ConvNeXtV2(depths=[1, 2, 1, 1], dims=[8, 12, 16, 24])
+    model.head = nn.Identity()
+    return model, model, squashed(256, Image.Resampling.BICUBIC)
+
+
+def surgenet_pvtv2() -> Made:
+    from pvtv2 import PyramidVisionTransformerV2
+
+    sizes = {"embed_dims": [64, 64, 128, 128], "num_heads": [1, 1, 2, 2], "mlp_ratios": [2, 2, 1, 1]}
+    layer_norm = partial(nn.LayerNorm, eps=1e-6)  # as pvt_v2_b2 has it
+    model = PyramidVisionTransformerV2(
+        **sizes, depths=[1] * 4, sr_ratios=[8, 4, 2, 1], qkv_bias=True, norm_layer=layer_norm
+    )
+    model.head = nn.Identity()
+    return model, model, squashed(256, Image.Resampling.BICUBIC)
 
 
 def main(name: str, folder: Path) -> None:

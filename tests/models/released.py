@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small checkpoints in the names of the authors' code, of drawn weights; pictures for them."""
 
+import re
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,48 @@ def vit(width: int = 128, depth: int = 2) -> Iterator[tuple]:
     yield from norm("norm", width)
 
 
+def convnextv2() -> Iterator[tuple]:
+    """facebookresearch's ConvNeXtV2."""
+    widths, depths = (8, 12, 16, 24), (1, 2, 1, 1)
+    yield from linear("downsample_layers.0.0", widths[0], 3, 4, 4)
+    yield from norm("downsample_layers.0.1", widths[0])
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        if stage:
+            yield from norm(f"downsample_layers.{stage}.0", widths[stage - 1])
+            yield from linear(f"downsample_layers.{stage}.1", width, widths[stage - 1], 2, 2)
+        for name in (f"stages.{stage}.{number}" for number in range(depth)):
+            yield from linear(f"{name}.dwconv", width, 1, 7, 7)
+            yield from norm(f"{name}.norm", width)
+            yield from linear(f"{name}.pwconv1", 4 * width, width)
+            yield from ((f"{name}.grn.{part}", (1, 1, 1, 4 * width)) for part in ("gamma", "beta"))
+            yield from linear(f"{name}.pwconv2", width, 4 * width)
+    yield from norm("norm", widths[-1])
+
+
+def pvtv2() -> Iterator[tuple]:
+    """whai362's PVTv2, heads of 64."""
+    widths, ratios, reductions = (64, 64, 128, 128), (2, 2, 1, 1), (8, 4, 2, 1)
+    inputs = 3
+    for stage, (width, ratio, reduction) in enumerate(zip(widths, ratios, reductions, strict=True), 1):
+        kernel = 7 if stage == 1 else 3
+        yield from linear(f"patch_embed{stage}.proj", width, inputs, kernel, kernel)
+        yield from norm(f"patch_embed{stage}.norm", width)
+        name = f"block{stage}.0"
+        yield from norm(f"{name}.norm1", width)
+        yield from linear(f"{name}.attn.q", width, width)
+        yield from linear(f"{name}.attn.kv", 2 * width, width)
+        yield from linear(f"{name}.attn.proj", width, width)
+        if reduction > 1:
+            yield from linear(f"{name}.attn.sr", width, width, reduction, reduction)
+            yield from norm(f"{name}.attn.norm", width)
+        yield from norm(f"{name}.norm2", width)
+        yield from linear(f"{name}.mlp.fc1", ratio * width, width)
+        yield from linear(f"{name}.mlp.dwconv.dwconv", ratio * width, 1, 3, 3)
+        yield from linear(f"{name}.mlp.fc2", width, ratio * width)
+        yield from norm(f"norm{stage}", width)
+        inputs = width
+
+
 def as_teacher(state: State) -> dict[str, Any]:
     """As DINO's training saves a backbone with its head, and what is derived of DINO."""
     head = dict(linear("head.mlp.0", 4, 4)) | {"head.last_layer.weight_g": (4, 1), "head.last_layer.weight_v": (4, 4)}
@@ -95,8 +138,17 @@ def as_stitching_teacher(state: State) -> dict[str, Any]:
     return content | {"temporal_head": {"module.x": torch.ones(2)}, "puzzle_decoder": {"module.x": torch.ones(2)}}
 
 
+def as_dino(state: State) -> dict[str, Any]:
+    content = as_teacher(state)
+    return content | {"dino_loss": content.pop("loss")}
+
+
 def pooled(outputs: Any) -> torch.Tensor:
     return outputs.pooler_output
+
+
+def mean_of_map(outputs: Any) -> torch.Tensor:
+    return outputs.last_hidden_state.mean(dim=(2, 3))
 
 
 @dataclass(frozen=True)
@@ -107,18 +159,28 @@ class Released:
         shapes: Names and shapes of the authors' model.
         wrap: From its weights to what a released file holds.
         features: From the outputs of the model of transformers to what the authors take, a row a picture.
+        faint: Pattern of names of weights that are made small, for what norms add to variances to be seen.
     """
 
     family: str
     shapes: Callable[[], Shapes]
     wrap: Callable[[State], dict[str, Any]]
     features: Callable[[Any], torch.Tensor]
+    faint: str
 
     def state(self) -> State:
-        return drawn(self.shapes(), 3)
+        weights = drawn(self.shapes(), 3)
+        return {name: tensor / 100 if re.fullmatch(self.faint, name) else tensor for name, tensor in weights.items()}
 
 
+_VIT_FAINT = r"cls_token|\w+_embed\b.*|.+\.(proj|fc2)\..+"
 RELEASED = {
-    "lemonfm": Released("LemonFM", lemonfm, as_teacher, pooled),
-    "plstitch": Released("PL-Stitch", vit, as_stitching_teacher, pooled),
+    "lemonfm": Released("LemonFM", lemonfm, as_teacher, pooled, r"features\.(6\.1|7\..+(layer_scale|block\.5))\b.*"),
+    "plstitch": Released("PL-Stitch", vit, as_stitching_teacher, pooled, _VIT_FAINT),
+    "surgenet_convnextv2": Released(
+        "SurgeNet ConvNeXtV2", convnextv2, as_dino, pooled, r"(downsample_layers\.3\.1|stages\.3\..+pwconv2)\..+"
+    ),
+    "surgenet_pvtv2": Released(
+        "SurgeNet PVTv2", pvtv2, as_dino, mean_of_map, r"patch_embed\d\..+|.+\.(sr|proj|fc2)\..+"
+    ),
 }

@@ -54,6 +54,18 @@ def test_saved_again_it_is_the_same(convert, tmp_path):
     assert AutoProcessor.from_pretrained(tmp_path / "again").to_dict() == processor.to_dict()
 
 
+@pytest.mark.parametrize("name", ["surgenet_convnextv2", "surgenet_pvtv2"])
+def test_the_teacher_alone(name, convert):
+    """With or without what DINO puts before names."""
+    state = RELEASED[name].state()
+    expected = load_whole(convert(None, "all")).state_dict()
+    for number, prefix in enumerate(("", "backbone.", "module.backbone.")):
+        found = load_whole(convert({f"{prefix}{key}": tensor for key, tensor in state.items()}, f"out{number}"))
+        assert all(torch.equal(tensor, expected[key]) for key, tensor in found.state_dict().items())
+    first = next(iter(state))
+    refused(convert, state | {f"backbone.{first}": state[first]}, f"'{first}' is there twice")
+
+
 @pytest.mark.parametrize("name", ["plstitch"])
 def test_other_forms_that_the_authors_read(name, convert):
     """The teacher's weights, or those of both, under `model`; with and without `backbone.`"""
@@ -75,7 +87,7 @@ def test_what_is_not_whole(name, convert):
     family, state = RELEASED[name].family, RELEASED[name].state()
     for key in list(state)[:: max(1, len(state) // 6)]:
         content = RELEASED[name].wrap({each: tensor for each, tensor in state.items() if each != key})
-        refused(convert, content, rf"(is no whole {family}: no |no \S+; pass .* \(as {family}\))")
+        refused(convert, content, rf"(is no whole {family}: no |(no|unknown) \S+; .*\(as {family}\))")
         for other in (torch.ones(()), torch.ones(3), torch.ones(3, 5)):
             content = RELEASED[name].wrap(state | {key: other})
             refused(convert, content, rf"no whole {family}: |instead of .*as {family}")
@@ -97,13 +109,10 @@ def test_parts_of_two_families(name, convert):
     refused(convert, wrapped | surgvlp, rf"unknown 'backbone_img.model.conv1.weight'; .*as {RELEASED[name].family}")
 
 
-def imagenet(name: str) -> dict[str, torch.Tensor]:
-    """A model of the same kind as it is released for pictures of all sorts."""
-    classifier = {"lemonfm": "classifier.2", "plstitch": "head"}[name]
-    return RELEASED[name].state() | {f"{classifier}.weight": torch.ones(10, 24), f"{classifier}.bias": torch.ones(10)}
-
-
 def test_models_of_all_sorts_of_pictures(name, convert):
-    state = imagenet(name)
+    """Of the same kind; those of SurgeNet's are told apart by their classifier."""
+    head = "classifier.2" if name == "lemonfm" else "head"
+    state = RELEASED[name].state() | {f"{head}.weight": torch.ones(10, 24), f"{head}.bias": torch.ones(10)}
+    message = f"unknown '{head}.weight'.*as SurgeNet" if "surgenet" in name else "is of no known family"
     for content in (state, {"model": state}, {"state_dict": {f"module.{key}": state[key] for key in state}}):
-        refused(convert, content, "is of no known family")
+        refused(convert, content, message)
