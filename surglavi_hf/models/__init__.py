@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 from ..surgclip import register_with_transformers
 
 if TYPE_CHECKING:  # whose names tools see
+    from .configuration_surglime import SurgLIMEConfig as SurgLIMEConfig
     from .configuration_surgvlp import SurgVLPConfig as SurgVLPConfig
     from .convert import convert_checkpoint as convert_checkpoint
     from .image_processing_pillow import PillowImageProcessor as PillowImageProcessor
+    from .modeling_surglime import SurgLIMEModel as SurgLIMEModel
     from .modeling_surgvlp import SurgVLPModel as SurgVLPModel
+    from .processing_surglime import SurgLIMEProcessor as SurgLIMEProcessor
     from .processing_surgvlp import SurgVLPProcessor as SurgVLPProcessor
 
 _MODULES = {
     "PillowImageProcessor": "image_processing_pillow",
+    "SurgLIMEConfig": "configuration_surglime",
+    "SurgLIMEModel": "modeling_surglime",
+    "SurgLIMEProcessor": "processing_surglime",
     "SurgVLPConfig": "configuration_surgvlp",
     "SurgVLPModel": "modeling_surgvlp",
     "SurgVLPProcessor": "processing_surgvlp",
@@ -35,7 +41,7 @@ def __dir__() -> list[str]:
 
 register_with_transformers(
     __name__,
-    models={"surgvlp": ("SurgVLPConfig", "SurgVLPModel")},
-    processors={"surgvlp": "SurgVLPProcessor"},
-    image_processors={"surgvlp": "PillowImageProcessor"},
+    models={"surgvlp": ("SurgVLPConfig", "SurgVLPModel"), "surglime": ("SurgLIMEConfig", "SurgLIMEModel")},
+    processors={"surgvlp": "SurgVLPProcessor", "surglime": "SurgLIMEProcessor"},
+    image_processors={"surgvlp": "PillowImageProcessor", "surglime": "PillowImageProcessor"},
 )

@@ -30,10 +30,11 @@ from .lemonfm import FAMILY as LEMONFM
 from .plstitch import FAMILY as PLSTITCH
 from .surgenet import CONVNEXT as SURGENET_CONVNEXT
 from .surgenet import PVT as SURGENET_PVT
+from .surglime import FAMILY as SURGLIME
 from .surgvlp import FAMILY as SURGVLP
 
-FAMILIES = (SURGVLP, LEMONFM, PLSTITCH, SURGENET_CONVNEXT, SURGENET_PVT)
-_SURGCLIP = (r"vision_encoder\.model\.", r"text_encoder\.")  # which has a converter of its own
+FAMILIES = (SURGVLP, LEMONFM, PLSTITCH, SURGENET_CONVNEXT, SURGENET_PVT, SURGLIME)
+_SURGCLIP = (r"vision_encoder\.model\.", r"text_encoder\.(bert\.)?embeddings\.")  # which has a converter of its own
 _LEVELS = ("model", "state_dict", "module", "_orig_mod")  # that training puts around weights
 _DEEPEST = 5
 

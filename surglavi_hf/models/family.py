@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import BertConfig, PreTrainedTokenizerBase
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.processing_utils import ProcessorMixin
@@ -15,6 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 StateDict: TypeAlias = dict[str, torch.Tensor]
 Processor: TypeAlias = ProcessorMixin | ImageProcessingMixin
 
+_HEAD_SIZE = 64  # of BERT in all its sizes
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
 
@@ -91,3 +92,17 @@ def without_prefix(weights: StateDict, prefix: str) -> StateDict:
 def count(names: Iterable[str], pattern: str) -> int:
     """Returns how many different values the group of a pattern finds at the beginnings of names."""
     return len({match[1] for name in names if (match := re.match(pattern, name))})
+
+
+def bert_config(weights: StateDict, at: str = "") -> BertConfig:
+    """Returns the sizes of a BERT from its weights, by their names in transformers after `at`."""
+    words = weights[f"{at}embeddings.word_embeddings.weight"]
+    return BertConfig(
+        vocab_size=words.shape[0],
+        hidden_size=words.shape[1],
+        num_hidden_layers=count(weights, rf"{re.escape(at)}encoder\.layer\.(\d+)\."),
+        num_attention_heads=max(1, words.shape[1] // _HEAD_SIZE),
+        intermediate_size=len(weights[f"{at}encoder.layer.0.intermediate.dense.weight"]),
+        max_position_embeddings=len(weights[f"{at}embeddings.position_embeddings.weight"]),
+        type_vocab_size=len(weights[f"{at}embeddings.token_type_embeddings.weight"]),
+    )

@@ -3,17 +3,16 @@
 
 import re
 
-from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
+from transformers import PreTrainedTokenizerBase, ResNetConfig
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.image_utils import PILImageResampling
 
 from .configuration_surgvlp import SurgVLPConfig
-from .family import IMAGENET, Family, Licence, StateDict, count, renamed
+from .family import IMAGENET, Family, Licence, StateDict, bert_config, count, renamed
 from .image_processing_pillow import PillowImageProcessor
 from .processing_surgvlp import SurgVLPProcessor
 
 _IMAGE, _TEXT = "backbone_img.model.", "backbone_text.model."
-_HEAD_SIZE = 64  # of BERT in all its sizes
 
 _RESNET = r"vision_model.encoder.stages.\1.layers.\2"  # whose stages count from 0
 _NAMES = {
@@ -31,7 +30,6 @@ _NAMES = {
 def convert(weights: StateDict) -> tuple[PreTrainedConfig, StateDict]:
     """From torchvision's ResNet and BERT to their like in transformers."""
     stages = range(1, 1 + count(weights, rf"{re.escape(_IMAGE)}layer(\d+)\."))
-    words = weights[f"{_TEXT}embeddings.word_embeddings.weight"]
     depths = [count(weights, rf"{re.escape(_IMAGE)}layer{stage}\.(\d+)\.") for stage in stages]
     config = SurgVLPConfig(
         vision_config=ResNetConfig(
@@ -39,15 +37,7 @@ def convert(weights: StateDict) -> tuple[PreTrainedConfig, StateDict]:
             hidden_sizes=[len(weights[f"{_IMAGE}layer{stage}.0.conv3.weight"]) for stage in stages],
             depths=depths,
         ),
-        text_config=BertConfig(
-            vocab_size=words.shape[0],
-            hidden_size=words.shape[1],
-            num_hidden_layers=count(weights, rf"{re.escape(_TEXT)}encoder\.layer\.(\d+)\."),
-            num_attention_heads=max(1, words.shape[1] // _HEAD_SIZE),
-            intermediate_size=len(weights[f"{_TEXT}encoder.layer.0.intermediate.dense.weight"]),
-            max_position_embeddings=len(weights[f"{_TEXT}embeddings.position_embeddings.weight"]),
-            type_vocab_size=len(weights[f"{_TEXT}embeddings.token_type_embeddings.weight"]),
-        ),
+        text_config=bert_config(weights, _TEXT),
     )
     return config, {renamed(_from_zero(name), _NAMES): tensor for name, tensor in weights.items()}
 

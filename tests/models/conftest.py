@@ -30,7 +30,7 @@ def drawn(shapes: Iterable[tuple[str, tuple[int, ...]]], seed: int) -> dict[str,
             values *= np.sqrt(20 / np.prod(shape[1:]))
         else:
             values *= 0.2
-        state[name] = torch.from_numpy(values.astype(np.float32))
+        state[name] = torch.from_numpy(np.asarray(values, np.float32))
     return state
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/models/golden/NAME.safetensors: what the authors' own code makes of drawn weights and pictures.
 
-    pip install torchvision timm einops
+    pip install torchvision timm einops peft
     python -m tests.models.make_golden NAME FOLDER
 
 FOLDER is where the authors' model is imported from: see the function of that name. Their data loaders need much more,
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +21,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from .released import GOLDEN, RELEASED, pictures, seen
+from .conftest import WORDS
+from .released import GOLDEN, RELEASED, SURGLIME, TEXTS, WINDOWS, pictures, seen, with_bases
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-Made = tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor], torch.Tensor]
+Made = tuple[nn.Module, Callable[[torch.Tensor], Any], torch.Tensor]  # model, its features, pixel values
 
 
 def squashed(size: int, resample: Image.Resampling) -> torch.Tensor:
@@ -71,13 +74,36 @@ def surgenet_pvtv2() -> Made:
     return model, model, squashed(256, Image.Resampling.BICUBIC)
 
 
+def surglime() -> Made:
+    """FOLDER is of https://github.com/visurg-ai/SurgLIME. Its sizes are fixed but for the layers and the BERT."""
+    import model as authors
+    from transformers import BertConfig, BertModel
+
+    width = SURGLIME.state()["text_proj.3.weight"].shape[1]
+    sizes = {"hidden_size": width, "num_attention_heads": width // 64, "intermediate_size": 2 * width}
+    bert = BertConfig(vocab_size=WORDS, num_hidden_layers=2, max_position_embeddings=96, **sizes)
+    vit = {"embed_dim": 768, "depth": 1, "num_heads": 12, "mlp_ratio": 4, "qkv_bias": True}
+    authors.vit_base = lambda **kwargs: authors.VisionTransformer(**kwargs, **vit)
+    with TemporaryDirectory() as folder:
+        BertModel(bert).save_pretrained(folder)
+        torch.save({"teacher": {}}, f"{folder}/x.pth")
+        model = authors.SurgLIME(text_model_name=folder, vision_ckpt_path=f"{folder}/x.pth")
+
+    def features(pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
+        video, text, scale = model(pixel_values[WINDOWS], TEXTS["input_ids"], TEXTS["attention_mask"])
+        return {"video_embeds": video, "text_embeds": text, "scale": scale}
+
+    return model, features, squashed(224, Image.Resampling.BILINEAR)  # zero_shot_autolaparo_LMDB.py
+
+
 def main(name: str, folder: Path) -> None:
     sys.path.insert(0, str(folder))
     model, features, pixel_values = globals()[name]()
-    model.load_state_dict(RELEASED[name].state())
+    model.load_state_dict(with_bases(SURGLIME.state()) if name == "surglime" else RELEASED[name].state())
     with torch.no_grad():
         model.eval()
-        found = {"features": features(pixel_values), "pixels": seen(pixel_values)}
+        found = features(pixel_values)
+    found = (found if isinstance(found, dict) else {"features": found}) | {"pixels": seen(pixel_values)}
     GOLDEN.mkdir(exist_ok=True)
     save_file({key: value.contiguous() for key, value in found.items()}, GOLDEN / f"{name}.safetensors")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .conftest import drawn
+from .conftest import WORDS, drawn
 
 GOLDEN = Path(__file__).parent / "golden"
 Shapes = Iterable[tuple[str, tuple[int, ...]]]
@@ -114,6 +114,46 @@ def pvtv2() -> Iterator[tuple]:
         inputs = width
 
 
+def surglime(hidden: int = 64) -> Iterator[tuple]:
+    """SurgLIME as PEFT names the weights of its encoders; the ViT is as wide as the authors' class has it."""
+    vision, text = "vision_encoder.base_model.model", "text_encoder.base_model.model"
+    for name, shape in vit(768, 1):
+        yield f"{vision}.{name.replace('qkv', 'qkv.base_layer')}", shape
+    yield from adapter(f"{vision}.blocks.0.attn.qkv", 3 * 768, 768)
+    for part, rows in (("word", WORDS), ("position", 96), ("token_type", 2)):
+        yield f"{text}.embeddings.{part}_embeddings.weight", (rows, hidden)
+    yield from norm(f"{text}.embeddings.LayerNorm", hidden)
+    for name in (f"{text}.encoder.layer.{number}" for number in range(2)):
+        for part in ("query", "value"):
+            yield from linear(f"{name}.attention.self.{part}.base_layer", hidden, hidden)
+            yield from adapter(f"{name}.attention.self.{part}", hidden, hidden)
+        yield from linear(f"{name}.attention.self.key", hidden, hidden)
+        yield from linear(f"{name}.attention.output.dense", hidden, hidden)
+        yield from norm(f"{name}.attention.output.LayerNorm", hidden)
+        yield from linear(f"{name}.intermediate.dense", 2 * hidden, hidden)
+        yield from linear(f"{name}.output.dense", hidden, 2 * hidden)
+        yield from norm(f"{name}.output.LayerNorm", hidden)
+    yield from linear(f"{text}.pooler.dense", hidden, hidden)
+    yield "logit_scale", ()
+    yield from linear("temporal_pool.attention.0", 384, 768)
+    yield from linear("temporal_pool.attention.2", 1, 384)
+    for name, width in (("vision_proj", 768), ("text_proj", hidden)):
+        yield from linear(f"{name}.0", width, width)
+        yield from norm(f"{name}.1", width)
+        yield from linear(f"{name}.3", 256, width)
+
+
+def adapter(name: str, outputs: int, inputs: int, rank: int = 16) -> Shapes:
+    yield f"{name}.lora_A.default.weight", (rank, inputs)
+    yield f"{name}.lora_B.default.weight", (outputs, rank)
+
+
+def with_bases(state: State) -> State:
+    """As SurgLIME's training saves it: encoders are there twice, since their class has them by two names."""
+    twice = {name.replace("_encoder.base_model.model.", "_base."): tensor for name, tensor in state.items()}
+    return twice | state
+
+
 def as_teacher(state: State) -> dict[str, Any]:
     """As DINO's training saves a backbone with its head, and what is derived of DINO."""
     head = dict(linear("head.mlp.0", 4, 4)) | {"head.last_layer.weight_g": (4, 1), "head.last_layer.weight_v": (4, 4)}
@@ -184,3 +224,13 @@ RELEASED = {
         "SurgeNet PVTv2", pvtv2, as_dino, mean_of_map, r"patch_embed\d\..+|.+\.(sr|proj|fc2)\..+"
     ),
 }
+# Eight frames of two pictures, and texts of three lengths.
+WINDOWS = torch.tensor([[0, 0, 0, 1, 0, 1, 1, 1], [1, 0, 1, 1, 1, 1, 1, 1]])
+LENGTHS = torch.tensor([12, 7, 3])
+TEXTS = {
+    "input_ids": (torch.arange(36) * 7 % WORDS).reshape(3, 12),
+    "attention_mask": (torch.arange(12) < LENGTHS[:, None]).long(),
+}
+SURGLIME = Released(
+    "SurgLIME", surglime, with_bases, pooled, rf".*\.({_VIT_FAINT})|.+_embeddings\..+|(vision|text)_proj\.0\..+"
+)
