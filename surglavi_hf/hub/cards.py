@@ -15,6 +15,17 @@ from ..data.trained_on import RECORDED
 from .card_text import Card, inline, table
 from .model_results import Results, eval_results, read_lines, results_markdown, weight_files
 
+# What conversion.json holds, and the forms of what stands in metadata and addresses.
+_ANY, _REPOSITORY = ("", ""), (r"[\w.-]+/[\w.-]+", "NAME/REPOSITORY")
+_COMMON = dict.fromkeys(("source", "sha256", "parameters"), _ANY)
+_RELEASED = {"model": _REPOSITORY, **_COMMON, **dict.fromkeys(("checked", "num_frames", "image_size"), _ANY)}
+_COMPARATOR = {
+    "repository": _REPOSITORY,
+    "paper": (r"\d{4}\.\d{4,5}", "an arXiv number"),
+    "licence": (r"[a-z0-9.-]+", "a licence as the Hub has it"),
+    **_COMMON,
+    **dict.fromkeys(("family", "licence_words", "input", "output"), _ANY),
+}
 COMPUTED = ("base_model", "license", "model-index")
 TRAINING_NAME, METRICS_NAME, CONVERSION_NAME = "training.json", "metrics.jsonl", "conversion.json"
 
@@ -22,8 +33,8 @@ TRAINING_NAME, METRICS_NAME, CONVERSION_NAME = "training.json", "metrics.jsonl",
 def render_model_card(folder: str | Path, repo_id: str | None = None) -> Card:
     """
     Returns the card of a model: of a trained one (`training.json`, `metrics.jsonl`) what it is, the settings it was
-    trained with and how far it came; of a converted one (`conversion.json`) where it is from. Of both what was
-    measured, as tables and as `model-index`.
+    trained with and how far it came; of a converted one (`conversion.json`) where it is from and its licence. Of both
+    what was measured, as tables and as `model-index`.
 
     Args:
         folder: As training or `surglavi convert` wrote it, with reports of `surglavi evaluate`, `probe` and
@@ -43,10 +54,10 @@ def render_model_card(folder: str | Path, repo_id: str | None = None) -> Card:
             f"{folder} has neither {TRAINING_NAME}, which training writes, nor surglavi convert's {CONVERSION_NAME}, "
             "so a card could not say where the model is from"
         )
-    values = _trained(folder) if is_trained else _converted(folder)
+    template, values = ("trained.md", _trained(folder)) if is_trained else _converted(folder)
     results = Results.read(folder, METRICS_NAME)
     values |= {"repo_id": repo_id or folder.name, "results": results_markdown(results)}
-    card = Card.render("surglavi_hf.model_card", "trained.md" if is_trained else "released.md", values)
+    card = Card.render("surglavi_hf.model_card", template, values)
     if own := values.get("corpus"):  # what is said of SurgLaVi in the metadata is of another corpus
         card.data |= {"license": own.license or "unknown"}
         card.data["tags"] = [tag for tag in card.data["tags"] if not tag.startswith("arxiv:")]
@@ -80,14 +91,16 @@ def _trained(folder: Path) -> dict[str, Any]:
     }
 
 
-def _converted(folder: Path) -> dict[str, Any]:
+def _converted(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The name of a template, and what it is filled in with."""
     origin = read_json(folder / CONVERSION_NAME)
-    for name in ("model", "source", "checked", "sha256", "parameters", "num_frames", "image_size"):
+    template, forms = ("comparator.md", _COMPARATOR) if "family" in origin else ("released.md", _RELEASED)
+    for name, (form, expected) in forms.items():
         if not isinstance(origin.get(name), str) or len(origin[name].splitlines()) > 1:
             raise ValueError(f"{folder / CONVERSION_NAME} has no {name} in one line; convert the checkpoint again")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", origin["model"], re.ASCII):
-        raise ValueError(f"{folder / CONVERSION_NAME} names the model {origin['model']!r}, expected NAME/REPOSITORY")
-    return {name: str(value).replace("<", "&lt;") for name, value in origin.items()}
+        if form and not re.fullmatch(form, origin[name], re.ASCII):
+            raise ValueError(f"{folder / CONVERSION_NAME} has {origin[name]!r} as {name}, expected {expected}")
+    return template, {name: str(value).replace("<", "&lt;") for name, value in origin.items()}
 
 
 def read_json(path: Path) -> dict[str, Any]:

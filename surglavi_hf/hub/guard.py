@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .dataset_tables import SHARD_NAME
-from .guard_model import check_code, check_json, check_log, check_report, check_weight_file
+from .guard_model import CODE, check_code, check_json, check_log, check_report, check_weight_file
 from .guard_tables import check_tables
 from .guard_text import AddressTest, check_document, check_secrets
 from .repository import Content
@@ -19,12 +19,11 @@ CARD_NAME = "README.md"
 _MAX_DOCUMENT = 1_000_000  # bytes
 _MAX_ENTRIES, _MAX_ENTRY = 500_000, 255  # of the takedown list
 _SETTINGS = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json", "conversion.json")
-_SETTINGS += ("training.json", "model.safetensors.index.json")
+_SETTINGS += ("preprocessor_config.json", "training.json", "model.safetensors.index.json")
 _LOG = "metrics.jsonl"
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors", re.ASCII)
 _REPORT = re.compile(r"evaluation/([\w.-]+/report|[\w.-]+)\.json", re.ASCII)
 _RESULTS = re.compile(r"\.eval_results/surglavi_hf--[\w.-]+\.yaml", re.ASCII)
-_CODE = {path.name for path in (Path(__file__).parents[1] / "surgclip").glob("*.py")}
 
 
 def check_dataset_files(files: Mapping[str, Content]) -> None:
@@ -60,14 +59,14 @@ def check_model_files(files: Mapping[str, Content]) -> None:
         if _WEIGHTS.fullmatch(name) and isinstance(content, Path):
             check_weight_file(name, content)
             continue
-        known = name in (*_SETTINGS, _LOG, CARD_NAME) or name in _CODE
+        known = name in (*_SETTINGS, _LOG, CARD_NAME) or name in CODE
         if not known and not _REPORT.fullmatch(name) and not _RESULTS.fullmatch(name):
             raise ValueError(
                 f"{name} is not pushed: it is none of the files of a model that training or surglavi convert writes; "
                 "move it out of the folder"
             )
         text = _text(name, content)
-        if name in _CODE:
+        if name in CODE:
             check_code(name, text)
         elif name == _LOG:
             check_log(name, text)

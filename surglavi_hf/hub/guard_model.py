@@ -19,7 +19,8 @@ _MAX_LOG_VALUES = 200  # in a line
 _SPECIAL_TOKEN = re.compile(r"\[\w+\]", re.ASCII)
 _MAX_ODD_TOKENS = 50
 _DIGEST = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}")
-_PACKAGE = Path(__file__).parents[1] / "surgclip"
+# By name: what a saved model may carry of our code.
+CODE = {path.name: path for room in ("models", "surgclip") for path in (Path(__file__).parents[1] / room).glob("*.py")}
 
 
 def check_json(name: str, text: str) -> None:
@@ -65,7 +66,7 @@ def check_log(name: str, text: str) -> None:
 
 def check_code(name: str, text: str) -> None:
     """Raises ValueError where a file of the model's code holds what is no code; this version's own is known."""
-    if (_PACKAGE / name).read_text(encoding="utf-8") != text:
+    if CODE[name].read_text(encoding="utf-8") != text:
         check_document(f"{name} is not pushed", text)
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModel
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.dynamic_module_utils import get_relative_import_files
 
-from .cards import COMPUTED, METRICS_NAME, read_json, render_model_card
+from .cards import COMPUTED, CONVERSION_NAME, METRICS_NAME, read_json, render_model_card
 from .guard import CARD_NAME, check_model_files
 from .model_results import Results, eval_result_files, thinned_log, weight_files
 from .repository import Content, Pushed, Repository
 
 _NEEDED = ("config.json", "processor_config.json", "tokenizer.json")
+_NEEDED_WITHOUT_TEXTS = ("config.json", "preprocessor_config.json")
 # What an earlier push may have left; other files there are other people's.
 _OURS = re.compile(
     r"model[\w.-]*\.safetensors(\.index\.json)?|evaluation/([\w.-]+/)?[\w.-]+\.json|\.eval_results/surglavi_hf--.+",
@@ -37,7 +39,8 @@ def push_model(
     commit.
 
     Args:
-        folder: As training (`model/`) or `surglavi convert` wrote it, with reports in its folder `evaluation`.
+        folder: As training (`model/`) or `surglavi convert` wrote it, of a SurgCLIP or another model, with reports in
+            its folder `evaluation`.
         repo_id: `NAME/REPOSITORY`, made where it is absent.
         eval_results: Registered benchmarks that measures count for, `("BENCHMARK:MEASURE", "NAME/REPOSITORY:TASK")`
             each. Those of an earlier push go where they are not given.
@@ -46,11 +49,13 @@ def push_model(
 
     Raises:
         FileNotFoundError: the folder lacks a part of a model.
-        ValueError: it has a file that is none, a weight file is damaged, or a report is of other weights.
+        ValueError: its authors do not let converted weights be given on; it has a file that is none, a weight file is
+            damaged, or a report is of other weights.
         HubError: the Hub cannot be reached or refuses. Files, commits and tags are unchanged then; where only the tag
             or the visibility failed, after the commit, it says so.
     """
     folder = Path(folder)
+    family = _family(folder)
     files: dict[str, Content] = _model_files(folder)
     if METRICS_NAME in files:
         files[METRICS_NAME] = thinned_log(folder / METRICS_NAME)
@@ -63,12 +68,30 @@ def push_model(
     files[CARD_NAME] = card.merged_into(repository.read_text(CARD_NAME), COMPUTED).encode()
     check_model_files({CARD_NAME: files[CARD_NAME]})
     stale = {name for name in repository.files if _OURS.fullmatch(name)}
-    return repository.push(files, stale, "Push a SurgCLIP", tag)
+    return repository.push(files, stale, f"Push {family or 'a SurgCLIP'}", tag)
+
+
+def _family(folder: Path) -> str | None:
+    """
+    Returns what other than a SurgCLIP was converted, if that is so.
+
+    Raises:
+        ValueError: its licence does not let it be given on.
+    """
+    origin = read_json(folder / CONVERSION_NAME) if (folder / CONVERSION_NAME).is_file() else {}
+    family = origin.get("family")
+    if family is not None and origin.get("sharing") != "yes":
+        raise ValueError(f"{folder} is not pushed, {family} may not be given on: {origin.get('licence_words')}")
+    return family
 
 
 def _model_files(folder: Path) -> dict[str, Content]:
     """Returns the files at the top of a folder but for its card; hidden ones do not count."""
-    if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
+    reads_no_texts = (folder / "preprocessor_config.json").is_file() and not (
+        folder / "processor_config.json"
+    ).exists()
+    needed = _NEEDED_WITHOUT_TEXTS if reads_no_texts else _NEEDED
+    if missing := [name for name in needed if not (folder / name).is_file()]:
         raise FileNotFoundError(
             f"{folder} has no {', '.join(missing)}; name a folder of training (OUTPUT/model) or surglavi convert"
         )
@@ -83,13 +106,14 @@ def _model_files(folder: Path) -> dict[str, Content]:
         if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{path} is no part of a model, or a link to elsewhere; move it out of {folder}")
         files[path.name] = path
-    _check_weights(folder, files)
-    _check_code(folder)
+    config = _check_weights(folder, files)
+    own = [] if type(config).__module__.startswith("transformers.") else ["config.json"]
+    _check_code(folder, [*own, needed[1]])
     return files
 
 
-def _check_weights(folder: Path, files: Mapping[str, Content]) -> None:
-    """The tensors are those of the model that `config.json` describes, no more and no less."""
+def _check_weights(folder: Path, files: Mapping[str, Content]) -> PreTrainedConfig:
+    """The tensors are those of the model that `config.json` describes, no more and no less. Returns the config."""
     names = set(weight_files(folder))
     if missing := sorted(names - set(files)):
         raise FileNotFoundError(f"{folder} has no {', '.join(missing)}; write the model again")
@@ -102,7 +126,8 @@ def _check_weights(folder: Path, files: Mapping[str, Content]) -> None:
             raise ValueError(f"{folder / name} cannot be read as weights ({error}); write the model again") from error
     try:
         with torch.device("meta"):
-            model = AutoModel.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            model = AutoModel.from_config(config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{folder / 'config.json'} describes no model ({reason}); write the model again") from error
@@ -114,16 +139,19 @@ def _check_weights(folder: Path, files: Mapping[str, Content]) -> None:
         )
     if extra := sorted(name for name in files if name.endswith(".safetensors") and name not in names):
         raise ValueError(f"{folder / extra[0]} is no part of the model; move it out of {folder}")
+    return config
 
 
-def _check_code(folder: Path) -> None:
-    """Whoever loads the model without surglavi_hf needs the code that its configs name."""
+def _check_code(folder: Path, names: Sequence[str]) -> None:
+    """Whoever loads the model without surglavi_hf needs the code that these settings name."""
     named = set()
-    for name in ("config.json", "processor_config.json"):
-        auto_map = read_json(folder / name).get("auto_map")
-        if not isinstance(auto_map, dict) or not auto_map:
+    for name in names:
+        settings = read_json(folder / name)
+        if not isinstance(settings.get("auto_map"), dict) or not settings["auto_map"]:
             raise ValueError(f"{folder / name} names no code (auto_map); write it with save_pretrained of surglavi_hf")
-        named |= {f"{entry.split('.')[0]}.py" for entry in auto_map.values() if isinstance(entry, str)}
+        parts = [settings, *(part for part in settings.values() if isinstance(part, dict))]  # of a processor
+        maps = [part["auto_map"] for part in parts if isinstance(part.get("auto_map"), dict)]
+        named |= {f"{entry.split('.')[0]}.py" for each in maps for entry in each.values() if isinstance(entry, str)}
     needed = set(named)
     for name in sorted(named):
         try:
