@@ -244,7 +244,7 @@ def compare(
     settings = (windows, measures, embedding)
     for name, model in models.items():
         comparison.models[name].seen[benchmark.name] = {
-            "frames_shown": windows.num_frames or model.num_frames,
+            **{name: value for name, value in windows.protocol_of(model).items() if name != "window_frames"},
             **model.frame_protocol(),
         }
         if name in scored:
@@ -292,7 +292,7 @@ def compare_retrieval(
         )
         if report.unreadable:
             comparison.notes.append(f"{title}: {len(report.unreadable):,} clips cannot be read and are left out")
-        about.seen[name] = {"frames_shown": encoder.num_frames, **encoder.frame_protocol()}
+        about.seen[name] = {"window_num_frames": encoder.num_frames, **encoder.frame_protocol()}
         about.seconds[name] = report.seconds
         comparison.protocols[name] |= {
             key: report.protocol[key] for key in ("num_clips", "num_captions", "match", "ties", "intervals")
@@ -509,8 +509,7 @@ def _measures(benchmark: Benchmark) -> list[str]:
 
 
 def _shared_protocol(benchmark: Benchmark, windows: Windows, measures: MeasureOptions) -> dict[str, Any]:
-    shown = {name: value for name, value in windows.protocol(0).items() if name != "window_num_frames"}
-    shown["window_num_frames"] = windows.num_frames or "as many as each model takes"
+    shown = {"window_frames": windows.protocol(0)["window_frames"], "window": "as each model is shown, below"}
     read = {name: value for name, value in benchmark.protocol.items() if not name.startswith("prompts")}
     return {**read, **shown, **measures.protocol(len(benchmark.videos), benchmark.kind)}
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from .video_encoder import VideoEncoder, finite, in_passes, no_text_encoder, pooled, settings_of, text_lengths
-from .video_text_encoders import PeVideoEncoder, VideoPrismEncoder, XCLIPEncoder
+from .video_text_encoders import PeVideoEncoder, SurgLIMEEncoder, VideoPrismEncoder, XCLIPEncoder
 from .vision_encoders import IMAGE_TYPES, VIDEO_TYPES, ImageEncoder, VideoOnlyEncoder
 
 # By type of model: texts filled up to one length, as it was trained, and to how many tokens where not its config's.
@@ -18,6 +18,7 @@ _BY_TYPE: dict[str, type[VideoEncoder]] = {
     "xclip": XCLIPEncoder,
     "videoprism": VideoPrismEncoder,
     "pe_video": PeVideoEncoder,
+    "surglime": SurgLIMEEncoder,
     "pe_audio_video": PeVideoEncoder,
     **dict.fromkeys(IMAGE_TYPES, ImageEncoder),
     **dict.fromkeys(VIDEO_TYPES, VideoOnlyEncoder),

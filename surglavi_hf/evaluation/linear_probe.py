@@ -103,7 +103,7 @@ def linear_probe(
     _check(train, test)
     encoder = encoder_of(model, processor)
     description = encoder.describe()
-    seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
+    seen = {**windows.protocol_of(encoder), **encoder.frame_protocol()}
     features = {}
     for name, benchmark in (("train", train), ("test", test)):
         view = features_view(cache_dir, benchmark, encoder, windows, scored=False)

@@ -191,7 +191,7 @@ def predict(
     paths = _paths(videos)
     sources, unreadable = _open(paths, options, embedding.strict)
     known = None if labels is None else _labels(Path(labels), classes, options, paths, sources)
-    seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol(), "frames_per_second": options.fps}
+    seen = {**windows.protocol_of(encoder), **encoder.frame_protocol(), "frames_per_second": options.fps}
     read = encoder.text_protocol(list(dict.fromkeys(text for of_class in texts for text in of_class)))
     description, processes = encoder.describe(), Processes()
     counts = {name: len(source.frames) for name, source in sources.items()}
@@ -341,7 +341,7 @@ def _score(
     progress: tqdm,
 ) -> VideoResult:
     started, number = time.perf_counter(), len(source.frames)
-    around = windows.around(range(number), number, encoder.num_frames)
+    around = windows.shown(encoder, range(number), number)
     parts = []
     for embeds in embed_windows(encoder, source.frames, around, embedding.batch_size, embedding.num_workers):
         parts.append(encoder.score(embeds, class_embeds))

@@ -56,6 +56,8 @@ class VideoEncoder(ABC):
     processor: Any = None
     # Without one a model gives no `projected`, and is for linear probing alone.
     has_text_encoder: bool = True
+    # Frames shown around a labelled one, counted from it, where its authors place them otherwise than SurgCLIP's.
+    window_offsets: tuple[int, ...] | None = None
     # Whether embeddings of texts are of unit length; where not, those of several prompts are averaged as they are.
     unit_texts: bool = True
     # What a report says of `score`.

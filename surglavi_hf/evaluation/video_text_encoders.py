@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of transformers that embed videos and texts: X-CLIP, VideoPrism and PE-Video, each as its authors run it."""
+"""Models that embed videos and texts: X-CLIP, VideoPrism, PE-Video and SurgLIME, each as its authors run it."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.nn import functional as F
 
-from .video_encoder import VideoEncoder, finite, pixels_of, settings_of, text_lengths
+from .video_encoder import VideoEncoder, finite, in_passes, pixels_of, settings_of, text_lengths
 
 _AS_THE_MODEL = "as in the model's own forward pass"
 
@@ -178,6 +178,48 @@ class PeVideoEncoder(VideoTextEncoder):
 
     def text_protocol(self, texts: Sequence[str]) -> dict[str, str | int]:
         return super().text_protocol(texts) | {"text_similarity": "dot product, embeddings not normalised"}
+
+
+class SurgLIMEEncoder(VideoEncoder):
+    """SurgLIME (visurg-ai), which pools the class tokens of eight frames by attention. A frame is seen once for all
+    windows that it is in."""
+
+    window_offsets = tuple(range(-3, 5))
+
+    @property
+    def num_frames(self) -> int:
+        return self.model.config.num_frames
+
+    def preprocess(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        return dict(self.processor.image_processor(images=list(frames), return_tensors="pt"))
+
+    def encode_frames(self, frames: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        passes = (part["pixel_values"].to(self.model.device, self.model.dtype) for part in in_passes(frames))
+        return torch.cat([self.model.get_frame_features(pixels).float().cpu() for pixels in passes])
+
+    def embed_windows(self, frames: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
+        of_windows = frames[windows]  # (B, T, hidden_size)
+        pooled = self.model.pool_frames(of_windows.to(self.model.device, self.model.dtype)).float().cpu()
+        return {"projected": F.normalize(finite(pooled, "windows"), dim=-1), "raw": of_windows.mean(dim=1)}
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        inputs = self.processor(text=list(texts)).to(self.model.device)
+        return F.normalize(finite(self.model.get_text_features(**inputs).pooler_output.float().cpu(), "texts"), dim=-1)
+
+    @property
+    def logit_scale(self) -> float | None:
+        return float(self.model.logit_scale.detach().exp())
+
+    def frame_protocol(self) -> dict[str, str]:
+        settings = settings_of(self.processor.image_processor)
+        return super().frame_protocol() | {
+            "frame_preprocessing": settings,
+            "raw_features": "class token of each frame, their mean",
+        }
+
+    def text_protocol(self, texts: Sequence[str]) -> dict[str, str | int]:
+        longest = self.processor.tokenizer.model_max_length
+        return text_lengths(self.processor.tokenizer, texts, longest) | {"text_padding": "to the longest"}
 
 
 def canonical(text: str) -> str:

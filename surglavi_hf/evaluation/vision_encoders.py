@@ -48,7 +48,10 @@ class _VisionEncoder(VideoEncoder):
 class ImageEncoder(_VisionEncoder):
     """A model of images. The features of a window are the mean of its frames'."""
 
-    num_frames = 16
+    @property
+    def num_frames(self) -> int:
+        """Those of its config, which converted models have; else 16, as SurgCLIP is shown."""
+        return getattr(self.model.config, "num_frames", 16)
 
     def preprocess(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
         return dict(self.processor(images=list(frames), return_tensors="pt"))

@@ -75,6 +75,31 @@ class Windows:
             windows = [online_window(position, num_frames, self.stride) for position in positions]
         return np.array(windows, np.int64).reshape(-1, num_frames)
 
+    def shown(self, encoder: VideoEncoder, positions: Sequence[int], length: int) -> np.ndarray:
+        """
+        Returns which frames an encoder is shown, of shape `(len(positions), num_frames)`: as `around`, or, of centred
+        windows that leave the rest open, those of its own `window_offsets`; there the frame itself stands in where the
+        video ends.
+        """
+        if not self._are_the_encoders(encoder):
+            return self.around(positions, length, encoder.num_frames)
+        places = np.asarray(positions, np.int64).reshape(-1, 1)
+        found = places + np.array(encoder.window_offsets)
+        return np.where((found >= 0) & (found < length), found, places)
+
+    def protocol_of(self, encoder: VideoEncoder) -> dict[str, str | int]:
+        """Returns these choices, as an encoder is shown frames, by name, for a report."""
+        found = self.protocol(encoder.num_frames)
+        if self._are_the_encoders(encoder):
+            offsets = encoder.window_offsets
+            found |= {"window": f"from {offsets[0]} to {offsets[-1]} of the frame, as its authors"}
+            found |= {"window_ends": "the frame itself stands in"}
+        return found
+
+    def _are_the_encoders(self, encoder: VideoEncoder) -> bool:
+        left_open = self.placement == "centered" and self.num_frames is None and self.stride == 1
+        return left_open and encoder.window_offsets is not None
+
     def protocol(self, num_frames: int) -> dict[str, str | int]:
         """Returns these choices by name, for a report."""
         return {
@@ -193,9 +218,7 @@ def _embed_video(
 ) -> list[VideoResult]:
     video, positions = benchmark.videos[name], benchmark.positions(name)
     streams = [
-        WindowStream(
-            view.encoder, view.windows.around(positions, len(video.frames), view.encoder.num_frames), batch_size
-        )
+        WindowStream(view.encoder, view.windows.shown(view.encoder, positions, len(video.frames)), batch_size)
         for view in views
     ]
     parts: list[list[Mapping[str, torch.Tensor]]] = [[] for _ in views]
@@ -238,7 +261,7 @@ def features_view(
 
     if folder is None:
         return View(encoder, windows, keep)
-    seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
+    seen = {**windows.protocol_of(encoder), **encoder.frame_protocol()}
     parts = (benchmark.fingerprint, encoder.describe(), benchmark.protocol["frame_reading"], seen)
     key = store_key(*parts, "for scores") if more else store_key(*parts)
     return View(encoder, windows, keep, VideoStore(Path(folder) / f"{benchmark.name}-{key}", key))

@@ -70,7 +70,7 @@ def zero_shot(
     check_can_be_seen(benchmark)
     windows, measures = windows or Windows(), measures or MeasureOptions()
     encoder = text_encoder_of(model, processor)
-    seen = {**windows.protocol(encoder.num_frames), **encoder.frame_protocol()}
+    seen = {**windows.protocol_of(encoder), **encoder.frame_protocol()}
     averaging = "mean of their unit vectors, normalised again" if encoder.unit_texts else "mean of their embeddings"
     read = {
         "prompt_cleaning": "as the model's captions" if clean_prompts else "none, tokenized as they are",

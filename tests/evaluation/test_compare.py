@@ -293,7 +293,7 @@ def test_the_table(compared):
 def test_markdown_names_sources_protocol_and_differences(compared):
     text = tables.comparison_markdown(compared, "video_mean")
     assert "[2] CliPPER (arXiv 2603.24539); zero-shot table" in text and "Which of the two averages" in text
-    assert "| window | centered |" in text and "| minus | SurgCLIP | clip |" in text
+    assert "| window | centered | centered |" in text and "| minus | SurgCLIP | clip |" in text
     assert "1000 bootstrap draws of whole videos, seed 0" in text and "seconds, " not in text
     assert "sees has no text encoder" in text
     assert "nan" not in text.split("## Protocol")[0] and "None" not in text.split("## Protocol")[0]

@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor
 
+from surglavi_hf.evaluation import Windows, load_encoder
 from surglavi_hf.models import SurgLIMEConfig, SurgLIMEModel, convert_checkpoint
 from surglavi_hf.surgclip import load_whole
 
@@ -168,3 +169,26 @@ def test_new_and_of_released_sizes():
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     model = SurgLIMEModel(SurgLIMEConfig(vision_config=small, text_config=small))
     assert float(model.logit_scale) == pytest.approx(2.6592)
+
+
+def test_evaluated_as_its_authors_do(folder):
+    """Frames from three before to four after, the frame itself where the video ends, and the model's own score."""
+    encoder = load_encoder(folder)
+    windows = Windows().shown(encoder, [0, 5, 9], 10)
+    assert windows.tolist() == [[0, 0, 0, 0, 1, 2, 3, 4], [2, 3, 4, 5, 6, 7, 8, 9], [6, 7, 8, 9, 9, 9, 9, 9]]
+    said = Windows().protocol_of(encoder)
+    assert said["window"] == "from -3 to 4 of the frame, as its authors" and said["window_num_frames"] == 8
+    other = Windows(num_frames=4)
+    assert (
+        other.shown(encoder, [5], 10).tolist() == [[3, 4, 5, 6]] and other.protocol_of(encoder)["window"] == "centered"
+    )
+    frames = torch.randint(0, 256, (10, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    texts = ["cut the duct", "clips"]
+    with encoder.evaluating():
+        embeds = encoder.embed_windows(encoder.encode_frames(encoder.preprocess(frames)), torch.from_numpy(windows))
+        found = encoder.score(embeds, encoder.embed_texts(texts))
+        inputs = encoder.processor(videos=[frames[window].numpy() for window in windows], text=texts)
+        expected = encoder.model(**inputs).logits_per_video / encoder.logit_scale
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert embeds["raw"].shape == (3, encoder.model.config.vision_config.hidden_size)
+    assert encoder.text_protocol(texts)["text_max_tokens"] == 77
