@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # whose names tools see
     from .configuration_surglime import SurgLIMEConfig as SurgLIMEConfig
     from .configuration_surgvlp import SurgVLPConfig as SurgVLPConfig
     from .convert import convert_checkpoint as convert_checkpoint
+    from .image_processing_bilinear import BilinearImageProcessor as BilinearImageProcessor
     from .image_processing_pillow import PillowImageProcessor as PillowImageProcessor
     from .modeling_surglime import SurgLIMEModel as SurgLIMEModel
     from .modeling_surgvlp import SurgVLPModel as SurgVLPModel
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # whose names tools see
     from .processing_surgvlp import SurgVLPProcessor as SurgVLPProcessor
 
 _MODULES = {
+    "BilinearImageProcessor": "image_processing_bilinear",
     "PillowImageProcessor": "image_processing_pillow",
     "SurgLIMEConfig": "configuration_surglime",
     "SurgLIMEModel": "modeling_surglime",
@@ -43,5 +45,9 @@ register_with_transformers(
     __name__,
     models={"surgvlp": ("SurgVLPConfig", "SurgVLPModel"), "surglime": ("SurgLIMEConfig", "SurgLIMEModel")},
     processors={"surgvlp": "SurgVLPProcessor", "surglime": "SurgLIMEProcessor"},
-    image_processors={"surgvlp": "PillowImageProcessor", "surglime": "PillowImageProcessor"},
+    image_processors={
+        "surgvlp": "PillowImageProcessor",
+        "surglime": "PillowImageProcessor",
+        "surglavi_bilinear": "BilinearImageProcessor",  # of models of transformers
+    },
 )

@@ -25,6 +25,7 @@ from ..surgclip import (
     save_converted,
     sha256_of,
 )
+from .endofm import FAMILY as ENDOFM
 from .family import Family, StateDict
 from .lemonfm import FAMILY as LEMONFM
 from .plstitch import FAMILY as PLSTITCH
@@ -33,7 +34,7 @@ from .surgenet import PVT as SURGENET_PVT
 from .surglime import FAMILY as SURGLIME
 from .surgvlp import FAMILY as SURGVLP
 
-FAMILIES = (SURGVLP, LEMONFM, PLSTITCH, SURGENET_CONVNEXT, SURGENET_PVT, SURGLIME)
+FAMILIES = (SURGVLP, LEMONFM, PLSTITCH, SURGENET_CONVNEXT, SURGENET_PVT, ENDOFM, SURGLIME)
 _SURGCLIP = (r"vision_encoder\.model\.", r"text_encoder\.(bert\.)?embeddings\.")  # which has a converter of its own
 _LEVELS = ("model", "state_dict", "module", "_orig_mod")  # that training puts around weights
 _DEEPEST = 5
@@ -134,10 +135,10 @@ def recognise(path: Path, weights: Mapping[str, torch.Tensor]) -> Family | None:
         ValueError: it is of none, or of parts of several.
     """
     known = {family.name: family for family in FAMILIES}
+    others = [name for name, family in known.items() if family.absent and _names(weights, family.absent)]
     parts = {name: family.parts for name, family in known.items()} | {"SurgCLIP": _SURGCLIP}
     found = {
-        name: [[key for key in weights if re.match(part, key)] for part in patterns]
-        for name, patterns in parts.items()
+        name: [_names(weights, part) for part in patterns] for name, patterns in parts.items() if name not in others
     }
     begun = [name for name, keys in found.items() if any(keys)]
     whole = [name for name in begun if all(found[name])]
@@ -193,6 +194,10 @@ def _tokenizer(
             "tokenizer it was trained with"
         )
     return tokenizer
+
+
+def _names(weights: Mapping[str, torch.Tensor], pattern: str) -> list[str]:
+    return [name for name in weights if re.match(pattern, name)]
 
 
 def _as_words(patterns: tuple[str, ...]) -> str:

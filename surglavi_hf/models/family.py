@@ -50,6 +50,8 @@ class Family:
         licence: Of the weights.
         input: How frames are prepared, in words for the card.
         output: What the model gives, likewise.
+        absent: Pattern of names that a checkpoint of it does not have, where those of another family have all its
+            parts; None where there is no such family.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Family:
     licence: Licence
     input: str
     output: str
+    absent: str | None = None
 
 
 def renamed(name: str, rules: Mapping[str, str]) -> str:

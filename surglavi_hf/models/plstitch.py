@@ -92,4 +92,5 @@ FAMILY = Family(
     "by ImageNet's statistics, as in the authors' training; the example of their README does not normalise",
     output="`pooler_output`, which is the class token of `last_hidden_state`, after the last LayerNorm: one vector a "
     "frame",
+    absent=rf"{_AT}(time_embed|blocks\.\d+\.temporal_)",  # of Endo-FM's
 )

@@ -28,14 +28,18 @@ def register_with_transformers(
     Args:
         door: The imported module in which the classes are found.
         models: For each model type its config and its model.
-        processors, image_processors, video_processors: For a model type the class, where there is one.
+        processors, image_processors, video_processors: For a model type the class, where there is one; and for a name
+            that is no model type a class which models of transformers are saved with.
     """
-    for model_type in models:  # transformers looks for a model type in the module `transformers.models.<type>`
+    named = (models, processors, image_processors or {}, video_processors or {})
+    # transformers looks for a model type in the module `transformers.models.<type>`.
+    for model_type in {name for each in named for name in each}:
         sys.modules[f"transformers.models.{model_type}"] = sys.modules[door]
 
     def add(mapping: Any, model_type: str, entry: str | dict[str, str]) -> None:
         mapping._model_mapping[model_type] = entry
-        mapping._reverse_config_mapping[models[model_type][0]] = model_type  # a mapping made before us lacks it
+        if model_type in models:  # which a mapping made before us lacks
+            mapping._reverse_config_mapping[models[model_type][0]] = model_type
 
     def add_configs(module: ModuleType) -> None:
         module.CONFIG_MAPPING_NAMES.update({model_type: config for model_type, (config, _) in models.items()})

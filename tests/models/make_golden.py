@@ -74,6 +74,20 @@ def surgenet_pvtv2() -> Made:
     return model, model, squashed(256, Image.Resampling.BICUBIC)
 
 
+def endofm() -> Made:
+    """FOLDER is of https://github.com/med-air/Endo-FM."""
+    from models.timesformer import VisionTransformer
+
+    sizes = {"img_size": 224, "patch_size": 16, "embed_dim": 128, "depth": 2, "num_heads": 2, "num_frames": 8}
+    layer_norm = partial(nn.LayerNorm, eps=1e-6)
+    model = VisionTransformer(**sizes, qkv_bias=True, norm_layer=layer_norm, attention_type="divided_space_time")
+    model.head = nn.Identity()
+    # datasets/data_utils.py and transform.py: the shorter side to 224 pixels, and the middle.
+    values = (torch.from_numpy(pictures()).float() / 255 - 0.45) / 0.225
+    resized = nn.functional.interpolate(values.permute(0, 3, 1, 2), (224, 336), mode="bilinear", align_corners=False)
+    return model, lambda frames: model(frames[WINDOWS].transpose(1, 2)), resized[..., 56 : 56 + 224]
+
+
 def surglime() -> Made:
     """FOLDER is of https://github.com/visurg-ai/SurgLIME. Its sizes are fixed but for the layers and the BERT."""
     import model as authors

@@ -114,6 +114,20 @@ def pvtv2() -> Iterator[tuple]:
         inputs = width
 
 
+def timesformer() -> Iterator[tuple]:
+    """facebookresearch's TimeSformer, divided attention, eight frames."""
+    for name, shape in vit():
+        yield name, shape
+        if name == "pos_embed":
+            yield "time_embed", (1, 8, 128)
+        if name.endswith("norm1.bias"):
+            block = name.removesuffix(".norm1.bias")
+            yield from norm(f"{block}.temporal_norm1", 128)
+            yield from linear(f"{block}.temporal_attn.qkv", 3 * 128, 128)
+            yield from linear(f"{block}.temporal_attn.proj", 128, 128)
+            yield from linear(f"{block}.temporal_fc", 128, 128)
+
+
 def surglime(hidden: int = 64) -> Iterator[tuple]:
     """SurgLIME as PEFT names the weights of its encoders; the ViT is as wide as the authors' class has it."""
     vision, text = "vision_encoder.base_model.model", "text_encoder.base_model.model"
@@ -187,6 +201,10 @@ def pooled(outputs: Any) -> torch.Tensor:
     return outputs.pooler_output
 
 
+def class_token(outputs: Any) -> torch.Tensor:
+    return outputs.last_hidden_state[:, 0]
+
+
 def mean_of_map(outputs: Any) -> torch.Tensor:
     return outputs.last_hidden_state.mean(dim=(2, 3))
 
@@ -200,6 +218,7 @@ class Released:
         wrap: From its weights to what a released file holds.
         features: From the outputs of the model of transformers to what the authors take, a row a picture.
         faint: Pattern of names of weights that are made small, for what norms add to variances to be seen.
+        sees_clips: Whether it takes `WINDOWS` of the pictures.
     """
 
     family: str
@@ -207,6 +226,7 @@ class Released:
     wrap: Callable[[State], dict[str, Any]]
     features: Callable[[Any], torch.Tensor]
     faint: str
+    sees_clips: bool = False
 
     def state(self) -> State:
         weights = drawn(self.shapes(), 3)
@@ -223,6 +243,7 @@ RELEASED = {
     "surgenet_pvtv2": Released(
         "SurgeNet PVTv2", pvtv2, as_dino, mean_of_map, r"patch_embed\d\..+|.+\.(sr|proj|fc2)\..+"
     ),
+    "endofm": Released("Endo-FM", timesformer, as_dino, class_token, rf"{_VIT_FAINT}|.+\.temporal_fc\..+", True),
 }
 # Eight frames of two pictures, and texts of three lengths.
 WINDOWS = torch.tensor([[0, 0, 0, 1, 0, 1, 1, 1], [1, 0, 1, 1, 1, 1, 1, 1]])

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every model of one file and no code of ours: small checkpoints, converted, give what the authors' code gave."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor
 
-from surglavi_hf.models import PillowImageProcessor, convert_checkpoint
+from surglavi_hf.models import BilinearImageProcessor, PillowImageProcessor, convert_checkpoint
 from surglavi_hf.surgclip import load_whole
 
-from .released import GOLDEN, RELEASED, pictures, seen
+from .released import GOLDEN, RELEASED, WINDOWS, pictures, seen
 from .test_surgvlp import difference
 
 
@@ -33,10 +37,11 @@ def convert(name, tmp_path):
 def test_outputs_equal_the_authors(name, convert):
     folder = convert()
     model, processor = load_whole(folder).eval(), AutoImageProcessor.from_pretrained(folder)
-    assert isinstance(processor, PillowImageProcessor)
+    assert isinstance(processor, PillowImageProcessor | BilinearImageProcessor)
     pixel_values = processor(images=list(pictures()), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
-        features = RELEASED[name].features(model(pixel_values))
+        seen_by_model = pixel_values[WINDOWS] if RELEASED[name].sees_clips else pixel_values
+        features = RELEASED[name].features(model(seen_by_model))
     expected = load_file(GOLDEN / f"{name}.safetensors")
     assert difference(seen(pixel_values), expected["pixels"]) < 1e-6
     assert features.shape == expected["features"].shape
@@ -116,3 +121,19 @@ def test_models_of_all_sorts_of_pictures(name, convert):
     message = f"unknown '{head}.weight'.*as SurgeNet" if "surgenet" in name else "is of no known family"
     for content in (state, {"model": state}, {"state_dict": {f"module.{key}": state[key] for key in state}}):
         refused(convert, content, message)
+
+
+@pytest.mark.parametrize("height, width", [(60, 91), (91, 60), (50, 50), (32, 45), (45, 32), (32, 32)])
+def test_bilinear_image_processor(height, width):
+    """As `datasets/transform.py` of Endo-FM resizes and crops."""
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    sizes = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    processor = BilinearImageProcessor(**sizes, image_mean=[0.45] * 3, image_std=[0.225] * 3)
+    values = (torch.from_numpy(frame).permute(2, 0, 1)[None] / 255 - 0.45) / 0.225
+    shape = [math.floor(side / min(height, width) * 32) for side in (height, width)]
+    resized = torch.nn.functional.interpolate(values, shape, mode="bilinear", align_corners=False)
+    top, left = (math.ceil((side - 32) / 2) for side in shape)
+    for given in (frame, Image.fromarray(frame), torch.from_numpy(frame).permute(2, 0, 1)):
+        found = processor(images=[given], return_tensors="pt")["pixel_values"]
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, resized[..., top : top + 32, left : left + 32], atol=1e-5)
