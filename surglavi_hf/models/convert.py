@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a checkpoint of a known family to a folder for `from_pretrained`."""
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -29,12 +28,13 @@ from .endofm import FAMILY as ENDOFM
 from .family import Family, StateDict
 from .lemonfm import FAMILY as LEMONFM
 from .plstitch import FAMILY as PLSTITCH
+from .surgenet import CAFORMER as SURGENET_CAFORMER
 from .surgenet import CONVNEXT as SURGENET_CONVNEXT
 from .surgenet import PVT as SURGENET_PVT
 from .surglime import FAMILY as SURGLIME
 from .surgvlp import FAMILY as SURGVLP
 
-FAMILIES = (SURGVLP, LEMONFM, PLSTITCH, SURGENET_CONVNEXT, SURGENET_PVT, ENDOFM, SURGLIME)
+FAMILIES = (SURGVLP, LEMONFM, PLSTITCH, SURGENET_CAFORMER, SURGENET_CONVNEXT, SURGENET_PVT, ENDOFM, SURGLIME)
 _SURGCLIP = (r"vision_encoder\.model\.", r"text_encoder\.(bert\.)?embeddings\.")  # which has a converter of its own
 _LEVELS = ("model", "state_dict", "module", "_orig_mod")  # that training puts around weights
 _DEEPEST = 5
@@ -201,6 +201,5 @@ def _names(weights: Mapping[str, torch.Tensor], pattern: str) -> list[str]:
 
 
 def _as_words(patterns: tuple[str, ...]) -> str:
-    return ", ".join(
-        json.dumps(pattern.replace("\\", "") + "…", ensure_ascii=False).strip('"') for pattern in patterns
-    )
+    """How names of a family begin: by its first pattern, without what may be absent."""
+    return re.sub(r"\([^)]*\)\?|\\", "", patterns[0]) + "…"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Checkpoints of SurgeNet's ConvNeXtV2 and PVTv2, trained as DINO's teachers: the teacher alone, or all of the training.
+Checkpoints of SurgeNet, trained as DINO's teachers: the teacher alone, or all of the training.
 
 In norms after convolutions the authors' PVTv2 adds 1e-5 to the variance and in others 1e-6, transformers' the same in
 all. A norm gives the same where its input and the root of what is added are scaled alike: so are these convolutions.
@@ -12,6 +12,7 @@ from transformers import ConvNextV2Config, PreTrainedTokenizerBase, PvtV2Config
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.image_utils import PILImageResampling
 
+from .configuration_caformer import CAFormerConfig
 from .family import IMAGENET, Family, Licence, StateDict, count, renamed, without_prefix
 from .image_processing_pillow import PillowImageProcessor
 
@@ -88,6 +89,18 @@ def convert_pvt(weights: StateDict) -> tuple[PreTrainedConfig, StateDict]:
     return config, state_dict
 
 
+def convert_caformer(weights: StateDict) -> tuple[PreTrainedConfig, StateDict]:
+    """The names stay."""
+    weights = without_prefix(weights, _AT)
+    widths = [len(weights[f"stages.{stage}.0.norm1.weight"]) for stage in range(4)]
+    config = CAFormerConfig(
+        hidden_sizes=widths,
+        depths=[count(weights, rf"stages\.{stage}\.(\d+)\.") for stage in range(4)],
+        mlp_ratio=len(weights["stages.0.0.mlp.fc1.weight"]) // widths[0],
+    )
+    return config, weights
+
+
 def processor(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None) -> PillowImageProcessor:
     """The authors publish no preparation of frames; this has the size of their examples and DINO's statistics."""
     size = {"height": 256, "width": 256}
@@ -111,11 +124,19 @@ _ABOUT = {
     "input": "one frame, resized to 256 × 256 pixels by Pillow's bicubic filter whatever its aspect ratio, normalised "
     "by ImageNet's statistics; the authors have not published how they prepare frames",
 }
+_POOLED = "`pooler_output`: the last stage's mean over the picture, normalised (LayerNorm), one vector a frame"
+CAFORMER = Family(
+    name="SurgeNet CAFormer",
+    parts=(rf"{_AT}downsample_layers\.0\.conv\.", rf"{_AT}stages\.2\.0\.token_mixer\.qkv\."),
+    convert=convert_caformer,
+    output=_POOLED,
+    **_ABOUT,
+)
 CONVNEXT = Family(
     name="SurgeNet ConvNeXtV2",
     parts=(rf"{_AT}downsample_layers\.0\.0\.", rf"{_AT}stages\.0\.0\.grn\."),
     convert=convert_convnext,
-    output="`pooler_output`: the last stage's mean over the picture, normalised (LayerNorm), one vector a frame",
+    output=_POOLED,
     **_ABOUT,
 )
 PVT = Family(

@@ -48,14 +48,14 @@ def pushed(hub_server) -> dict[str, bytes]:
     return hub_server.repositories["me/other"]["commits"][-1]["files"]
 
 
-@pytest.mark.parametrize("name", ["plstitch", "surgenet_convnextv2", "surgenet_pvtv2", "endofm"])
+@pytest.mark.parametrize("name", ["plstitch", "surgenet_caformer", "surgenet_convnextv2", "surgenet_pvtv2", "endofm"])
 def test_a_model_without_texts(convert, name, hub_server, stranger):
     folder = convert(name)
     push_model(folder, "me/other")
     files = set(pushed(hub_server)) - {".gitattributes"}
     assert files == {path.name for path in folder.iterdir()}
     assert {"preprocessor_config.json", "conversion.json"} <= files
-    if name == "plstitch":
+    if name in ("plstitch", "surgenet_caformer"):
         how = "model(pixel_values).pooler_output"
         assert stranger(LOAD.replace("FEATURES", how), "surglavi_hf").strip() == str(features(folder, how))
     assert push_model(folder, "me/other").changed == ()

@@ -62,6 +62,25 @@ def surgenet_convnextv2() -> Made:
     return model, model, squashed(256, Image.Resampling.BICUBIC)
 
 
+def surgenet_caformer() -> Made:
+    import metaformer
+
+    # As caformer_s18 has it of SurgeNet's weights.
+    model = metaformer.MetaFormer(
+        depths=[1] * 4,
+        dims=[8, 12, 32, 64],
+        downsample_layers=metaformer.DOWNSAMPLE_LAYERS_FOUR_STAGES,
+        token_mixers=[partial(metaformer.SepConv, act1_layer=nn.ReLU)] * 2 + [metaformer.Attention] * 2,
+        mlps=partial(metaformer.Mlp, act_layer=nn.ReLU),
+        norm_layers=partial(metaformer.LayerNormWithoutBias, eps=1e-6),
+        layer_scale_init_values=None,
+        res_scale_init_values=[None, None, 1.0, 1.0],
+        output_norm=partial(nn.LayerNorm, eps=1e-6),
+        head_fn=nn.Identity,
+    )
+    return model, lambda frames: model.forward_features(frames)[0], squashed(256, Image.Resampling.BICUBIC)
+
+
 def surgenet_pvtv2() -> Made:
     from pvtv2 import PyramidVisionTransformerV2
 

@@ -90,6 +90,29 @@ def convnextv2() -> Iterator[tuple]:
     yield from norm("norm", widths[-1])
 
 
+def caformer() -> Iterator[tuple]:
+    """sail-sg's MetaFormer as SurgeNet has it: heads of 32, and linear layers and most norms without biases."""
+    widths, inputs = (8, 12, 32, 64), 3
+    for stage, width in enumerate(widths):
+        kernel = 3 if stage else 7
+        yield from linear(f"downsample_layers.{stage}.conv", width, inputs, kernel, kernel)
+        yield f"downsample_layers.{stage}.{'pre' if stage else 'post'}_norm.weight", (inputs if stage else width,)
+        inputs, name, mixer = width, f"stages.{stage}.0", f"stages.{stage}.0.token_mixer"
+        yield f"{name}.norm1.weight", (width,)
+        if stage < 2:
+            yield f"{mixer}.pwconv1.weight", (2 * width, width)
+            yield f"{mixer}.dwconv.weight", (2 * width, 1, 7, 7)
+            yield f"{mixer}.pwconv2.weight", (width, 2 * width)
+        else:
+            yield f"{mixer}.qkv.weight", (3 * width, width)
+            yield f"{mixer}.proj.weight", (width, width)
+            yield from ((f"{name}.res_scale{number}.scale", (width,)) for number in (1, 2))
+        yield f"{name}.norm2.weight", (width,)
+        yield f"{name}.mlp.fc1.weight", (4 * width, width)
+        yield f"{name}.mlp.fc2.weight", (width, 4 * width)
+    yield from norm("norm", widths[-1])
+
+
 def pvtv2() -> Iterator[tuple]:
     """whai362's PVTv2, heads of 64."""
     widths, ratios, reductions = (64, 64, 128, 128), (2, 2, 1, 1), (8, 4, 2, 1)
@@ -237,6 +260,9 @@ _VIT_FAINT = r"cls_token|\w+_embed\b.*|.+\.(proj|fc2)\..+"
 RELEASED = {
     "lemonfm": Released("LemonFM", lemonfm, as_teacher, pooled, r"features\.(6\.1|7\..+(layer_scale|block\.5))\b.*"),
     "plstitch": Released("PL-Stitch", vit, as_stitching_teacher, pooled, _VIT_FAINT),
+    "surgenet_caformer": Released(
+        "SurgeNet CAFormer", caformer, as_dino, pooled, r"downsample_layers\.\d\.conv\..+|.+\.(proj|pwconv2|fc2)\..+"
+    ),
     "surgenet_convnextv2": Released(
         "SurgeNet ConvNeXtV2", convnextv2, as_dino, pooled, r"(downsample_layers\.3\.1|stages\.3\..+pwconv2)\..+"
     ),

@@ -59,7 +59,7 @@ def test_saved_again_it_is_the_same(convert, tmp_path):
     assert AutoProcessor.from_pretrained(tmp_path / "again").to_dict() == processor.to_dict()
 
 
-@pytest.mark.parametrize("name", ["surgenet_convnextv2", "surgenet_pvtv2"])
+@pytest.mark.parametrize("name", ["surgenet_caformer", "surgenet_convnextv2", "surgenet_pvtv2"])
 def test_the_teacher_alone(name, convert):
     """With or without what DINO puts before names."""
     state = RELEASED[name].state()
