@@ -19,6 +19,7 @@ IMAGE_TYPES = {
     "convnextv2": _POOLER,
     "resnet": _POOLER,
     "pvt_v2": _MEAN,
+    "surgenet_caformer": _POOLER,
 }
 VIDEO_TYPES = {"videomae": _MEAN, "timesformer": _FIRST, "videoprism_vision_model": _MEAN}
 

@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor
 
+from surglavi_hf.evaluation.encoders import encoder_of
 from surglavi_hf.models import BilinearImageProcessor, PillowImageProcessor, convert_checkpoint
 from surglavi_hf.surgclip import load_whole
 
@@ -137,3 +138,15 @@ def test_bilinear_image_processor(height, width):
         found = processor(images=[given], return_tensors="pt")["pixel_values"]
         assert found.dtype == torch.float32
         assert torch.allclose(found, resized[..., top : top + 32, left : left + 32], atol=1e-5)
+
+
+def test_an_evaluation_takes_the_same_features(name, convert):
+    """Of windows of one clip, whose frames the project prepares one by one."""
+    folder = convert()
+    model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    encoder, frames = encoder_of(model, processor), torch.from_numpy(pictures()).permute(0, 3, 1, 2)
+    with encoder.evaluating():
+        encoded = encoder.encode_frames(encoder.preprocess(frames))
+        windows = WINDOWS if RELEASED[name].sees_clips else torch.tensor([[0], [1]])
+        raw = encoder.embed_windows(encoded, windows)["raw"]
+    assert difference(raw, load_file(GOLDEN / f"{name}.safetensors")["features"]) < 1e-5
