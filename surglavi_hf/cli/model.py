@@ -18,8 +18,8 @@ def add_commands(commands: Any) -> None:
         help="released weights of SurgCLIP, SurgVLP and others as a folder for from_pretrained",
         description="Reads released weights, runs no code of theirs, and writes OUT: config, safetensors, processor, "
         "tokenizer, model code and a card with their licence. Which model they are of is told by their names: "
-        "SurgCLIP; SurgVLP, HecVL or PeskaVLP. Refuses, and writes nothing, where a weight is missing, unknown, of "
-        "another shape or not finite.",
+        "SurgCLIP; SurgVLP, HecVL, PeskaVLP; SurgLIME; LemonFM; PL-Stitch; SurgeNet's ConvNeXtV2, PVTv2 and CAFormer; "
+        "Endo-FM. Refuses, and writes nothing, where a weight is missing, unknown, of another shape or not finite.",
         usage="surglavi convert [-h] (CHECKPOINT | --from-hub [--revision COMMIT]) OUT [--tokenizer DIR]",
         example="convert surgclip_beta.pth surgclip-beta; surglavi convert PeskaVLP.pth peskavlp",
     )
