@@ -8,7 +8,8 @@ from importlib.resources import files
 
 import pytest
 
-ROOMS = ["surglavi_hf", *(f"surglavi_hf.{n}" for n in ("data", "media", "evaluation", "hub", "surgclip", "training"))]
+_NAMES = ("data", "media", "evaluation", "hub", "models", "surgclip", "training")
+ROOMS = ["surglavi_hf", *(f"surglavi_hf.{name}" for name in _NAMES)]
 USE = """
 from typing_extensions import assert_type
 

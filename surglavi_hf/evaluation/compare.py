@@ -404,7 +404,7 @@ def _add_zero_shot(
             train=train,
             features_dir=folder / "features",
         )
-        comparison.reports[benchmark.name, name, prompts] = replace(report, scores={}, draws={})
+        comparison.reports[benchmark.name, name, prompts] = replace(report, scores={})
         comparison.models[name].seconds[benchmark.name] = report.seconds
         comparison.models[name].seen[benchmark.name] |= {
             key: report.protocol[key] for key in ("score", "trained_on_videos")

@@ -133,7 +133,7 @@ def linear_probe(
         per_video += [{"amount": amount.replace("_", " "), **row} for row in together.per_video]
     settings = {key: str(value) for key, value in asdict(probe).items()}
     embedding = sum(result.seconds for results in features.values() for result in results.values())
-    return EvalReport(
+    report = EvalReport(
         benchmark=test.name,
         metrics=metrics,
         protocol={
@@ -161,8 +161,9 @@ def linear_probe(
         published_note=test.published.note,
         intervals=intervals,
         per_video=per_video,
-        draws=resampled,
     )
+    report.draws = resampled
+    return report
 
 
 def _of_train(train: Benchmark, test: Benchmark) -> dict[str, str | int | float | bool | None]:

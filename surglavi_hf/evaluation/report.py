@@ -27,7 +27,6 @@ _LATER = {
     "per_video",
     "decoded",
 }  # which earlier reports have not
-_NOT_WRITTEN = {"scores", "draws"}
 LIBRARIES = (
     "surglavi-hf",
     *("torch", "torchvision", "transformers", "tokenizers", "datasets"),
@@ -37,8 +36,21 @@ LIBRARIES = (
 )
 
 
+class _Draws:
+    __slots__ = ("_draws",)  # which is no part of what is written, compared and copied
+
+    @property
+    def draws(self) -> "dict[str, np.ndarray]":
+        """Of each metric that has an interval its values in the draws of videos, as it was measured; not kept."""
+        return getattr(self, "_draws", {})
+
+    @draws.setter
+    def draws(self, values: "dict[str, np.ndarray]") -> None:
+        self._draws = values
+
+
 @dataclass
-class EvalReport:
+class EvalReport(_Draws):
     """
     Result of an evaluation; written to JSON and read back without loss. Two reports are equal if all but their seconds
     are.
@@ -64,7 +76,6 @@ class EvalReport:
         per_video: For each video its name and values.
         decoded: What scores give that are decoded over time, of each way its `name`, `how`, `metrics` and `intervals`.
         scores: For each video the scores of its labelled frames, of shape `(num_frames, num_classes)`; not written.
-        draws: Of each metric that has an interval its values in the draws of videos; not written.
     """
 
     benchmark: str
@@ -84,7 +95,6 @@ class EvalReport:
     per_video: list[dict[str, str | int | float | None]] = field(default_factory=list)
     decoded: list[dict[str, Any]] = field(default_factory=list)
     scores: "dict[str, np.ndarray]" = field(default_factory=dict, compare=False, repr=False)
-    draws: "dict[str, np.ndarray]" = field(default_factory=dict, compare=False, repr=False)
 
     def to_json(self, path: str | os.PathLike) -> None:
         """
@@ -95,9 +105,8 @@ class EvalReport:
             FileExistsError: there is something else.
         """
         check_replaceable(path, ".json")
-        content = asdict(replace(self, scores={}, draws={}))
-        for name in _NOT_WRITTEN:
-            del content[name]
+        content = asdict(replace(self, scores={}))
+        del content["scores"]
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
@@ -109,7 +118,7 @@ class EvalReport:
             FileNotFoundError: there is no such file.
             ValueError: it is no report.
         """
-        names = {item.name for item in fields(cls)} - _NOT_WRITTEN
+        names = {item.name for item in fields(cls)} - {"scores"}
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:

@@ -74,7 +74,7 @@ def retrieval(
     of_caption = dict(reversed(list(zip(captions, videos, strict=True))))
     draws = recall_draws(ranks, [of_caption[caption] for caption in text_of], resamples, "text_to_video")
     draws |= recall_draws(text_ranks, [interval[0] for interval in clip_of], resamples, "video_to_text")
-    return EvalReport(
+    report = EvalReport(
         benchmark=benchmark,
         metrics=metrics,
         protocol={
@@ -104,5 +104,6 @@ def retrieval(
         seconds=time.perf_counter() - started,
         unreadable=found.listed,
         intervals=Measured(draws=draws).intervals(),
-        draws=draws,
     )
+    report.draws = draws
+    return report

@@ -109,7 +109,7 @@ def zero_shot(
         logit_scale=encoder.logit_scale,
     )
     decoded = decode(benchmark, scores, decoding or Decoding(), measures, encoder.logit_scale, train)
-    return EvalReport(
+    report = EvalReport(
         benchmark=benchmark.name,
         metrics=metrics,
         protocol=protocol,
@@ -128,8 +128,9 @@ def zero_shot(
         per_video=measured.per_video,
         decoded=[way for way, _ in decoded],
         scores=dict(zip(benchmark.videos, scores, strict=True)),
-        draws=measured.draws | {f"{way['name']}: {name}": v for way, m in decoded for name, v in m.draws.items()},
     )
+    report.draws = measured.draws | {f"{way['name']}: {name}": v for way, m in decoded for name, v in m.draws.items()}
+    return report
 
 
 def _scored(encoder: VideoEncoder, result: VideoResult, class_embeds: torch.Tensor) -> VideoResult:
