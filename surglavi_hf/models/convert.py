@@ -163,6 +163,8 @@ def _converted(family: Family, path: Path, weights: StateDict) -> tuple[PreTrain
     needed = {name: tensor for name, tensor in weights.items() if not re.fullmatch(family.left_out, name)}
     try:
         config, state_dict = family.convert(needed)
+        if not hasattr(config, "num_frames"):
+            config.num_frames = 1  # a model of single frames: evaluation shows it no window of them
         with torch.device("meta"):
             model = AutoModel.from_config(config)
     except (KeyError, IndexError) as error:

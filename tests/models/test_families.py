@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor
 
+from surglavi_hf.evaluation import load_encoder
 from surglavi_hf.evaluation.encoders import encoder_of
 from surglavi_hf.models import BilinearImageProcessor, PillowImageProcessor, convert_checkpoint
 from surglavi_hf.surgclip import load_whole
@@ -58,6 +59,14 @@ def test_saved_again_it_is_the_same(convert, tmp_path):
     again = load_whole(tmp_path / "again").state_dict()
     assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
     assert AutoProcessor.from_pretrained(tmp_path / "again").to_dict() == processor.to_dict()
+
+
+def test_evaluated_with_as_many_frames_as_its_authors_show(name, convert, tmp_path):
+    encoder = load_encoder(convert())
+    assert encoder.num_frames == (8 if RELEASED[name].sees_clips else 1)
+    encoder.model.save_pretrained(tmp_path / "again")
+    encoder.processor.save_pretrained(tmp_path / "again")
+    assert load_encoder(tmp_path / "again").num_frames == encoder.num_frames
 
 
 @pytest.mark.parametrize("name", ["surgenet_caformer", "surgenet_convnextv2", "surgenet_pvtv2"])
