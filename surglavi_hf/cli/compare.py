@@ -234,11 +234,12 @@ def _write(comparison: "Comparison", benchmarks: "list[Benchmark]", average: str
         path.parent.mkdir(parents=True, exist_ok=True)
         report.to_json(path)
         write_text(path.with_suffix(".md"), report_markdown(report))
+    prompts_of = {benchmark: prompts for benchmark, _, prompts in reversed(comparison.reports)}  # the first ones
     pages = [(test, name) for test in benchmarks for name in comparison.predictions.get(test.name, {})]
     for test, name in tqdm(pages, desc="ribbons", unit="video"):
         place = folder / "ribbons" / test.name / f"{name}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
-        draw_model_ribbons(test, name, comparison.predictions[test.name][name], place)
+        draw_model_ribbons(test, name, comparison.predictions[test.name][name], prompts_of[test.name], place)
 
 
 def _file_name(text: str) -> str:

@@ -22,7 +22,7 @@ from .benchmarks.published_figures import PublishedFigure, measures_of
 from .clip_embeddings import EmbeddingOptions
 from .decoding import Decoding
 from .launched import Processes
-from .linear_probe import Probe, linear_probe
+from .linear_probe import Probe, linear_probe, probe_protocol
 from .measures import CONFIDENCE, MeasureOptions
 from .report import EvalReport
 from .retrieval import retrieval
@@ -232,13 +232,20 @@ def compare(
             for name, model in models.items()
         },
         titles={benchmark.name: benchmark.title or benchmark.name},
-        protocols={benchmark.name: _shared_protocol(benchmark, windows, measures)},
         published={
             benchmark.name: [*benchmark.published.zero_shot_figures] * ("zero_shot" in options.tasks)
             + [*benchmark.published.linear_probe_figures] * ("probe" in options.tasks)
         },
     )
     scored, probed = _who_does_what(models, benchmark, train, options, comparison)
+    protocol = _shared_protocol(benchmark, windows, measures)
+    if scored:
+        protocol["prompts"] = "; ".join(str(variant.protocol.get("prompts")) for variant in prompt_sets.values())
+    if probed and train is not None:
+        protocol |= {
+            name: value for name, value in probe_protocol(train, benchmark, probe).items() if name != "features"
+        }
+    comparison.protocols[benchmark.name] = protocol
     folder = Path(output_dir)
     _read_once(models, scored, probed, benchmark, train, windows, embedding, folder / "features", comparison)
     settings = (windows, measures, embedding)
@@ -409,6 +416,7 @@ def _add_zero_shot(
         comparison.models[name].seen[benchmark.name] |= {
             key: report.protocol[key] for key in ("score", "trained_on_videos")
         } | model.text_protocol([text for of_class in variant.prompts for text in of_class])
+        comparison.models[name].seen[benchmark.name] |= {way["name"]: way["how"] for way in report.decoded}
         if benchmark.kind == "single_label" and prompts == next(iter(prompt_sets)):
             _add_predictions(comparison, name, report)
         for way, values in [("", report.metrics), *((way["name"], way["metrics"]) for way in report.decoded)]:
@@ -461,12 +469,17 @@ def _add_probe(
         }
         if not Processes().index:
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = {"features": report.protocol["features"], "seconds": report.seconds, "figures": figures}
+            fits = f"{report.protocol['num_fits_not_converged']} of {report.protocol['num_fits']}"
+            content = {"features": report.protocol["features"], "fits_not_converged": fits}
+            content |= {"seconds": report.seconds, "figures": figures}
             write_text(path, json.dumps(content))
         Processes().gather(None)  # which waits until it is there
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        comparison.models[name].seen[test.name]["probed_features"] = content["features"]
+        comparison.models[name].seen[test.name] |= {
+            "probed_features": content["features"],
+            "fits_not_converged": content["fits_not_converged"],
+        }
         comparison.models[name].seconds[f"{test.name}, probe"] = content["seconds"]
         for key, values in content["figures"].items():
             measure, amount = key.split("_at_")

@@ -41,7 +41,7 @@ def figure_table(comparison: Comparison, average: str, decoded: bool = False) ->
     header = ["model", "parameters", "licence", *(column_name(comparison, column) for column in columns)]
     found = [comparison.of_column(column) for column in columns]
     rows = [
-        [name, f"{model.parameters:,}", model.licence or "not known", *(_cell(of.get(name)) for of in found)]
+        [name, f"{model.parameters:,}", model.licence or "unknown", *(_cell(of.get(name)) for of in found)]
         for name, model in comparison.models.items()
     ]
     if decoded:
@@ -85,7 +85,7 @@ def model_table(comparison: Comparison) -> Table:
         seconds = [f"{model.seconds[item]:.1f}" if item in model.seconds else "–" for item in benchmarks]
         seen = [_same(str(values[item]) for values in model.seen.values() if item in values) for item in said]
         weights = str(model.about.get("weights_sha256"))
-        rows.append([name, f"{model.parameters:,}", model.licence or "not known", *seconds, weights, *seen])
+        rows.append([name, f"{model.parameters:,}", model.licence or "unknown", *seconds, weights, *seen])
     return [name.replace("_", " ") for name in header], rows
 
 
@@ -224,8 +224,9 @@ def models_csv(comparison: Comparison) -> str:
 
 def column_name(comparison: Comparison, column: Column) -> str:
     """Returns what a column is headed with."""
-    benchmark, task, _, decoding, measure = column
-    what = [comparison.titles.get(benchmark, benchmark), task, decoding, measure_name(measure)]
+    benchmark, task, prompts, decoding, measure = column
+    several = prompts if prompts.startswith("mean of") else ""
+    what = [comparison.titles.get(benchmark, benchmark), task, several, decoding, measure_name(measure)]
     return ", ".join(part for part in what if part)
 
 

@@ -143,7 +143,7 @@ def draw_ribbons(benchmark: Benchmark, predictions: Sequence[int], path: str | o
 
 
 def draw_model_ribbons(
-    benchmark: Benchmark, name: str, predictions: Mapping[str, np.ndarray], path: str | os.PathLike
+    benchmark: Benchmark, name: str, predictions: Mapping[str, np.ndarray], prompts: str, path: str | os.PathLike
 ) -> None:
     """
     Writes a PNG of one video with a ribbon for each model below that of the true classes, as [`draw_ribbons`].
@@ -152,6 +152,7 @@ def draw_model_ribbons(
         benchmark: Of one class a frame.
         name: Of the video.
         predictions: By model the classes of its labelled frames.
+        prompts: Name of the prompt set that these are by.
         path: File to write, beside and then renamed.
     """
     from matplotlib.patches import Patch
@@ -176,7 +177,8 @@ def draw_model_ribbons(
     axis.set_yticks([row + 0.5 for row in range(len(rows))], list(rows), fontsize=8, parse_math=False)
     axis.tick_params(axis="x", labelsize=7)
     axis.set_xlabel(unit, fontsize=7)
-    axis.set_title(f"{benchmark.title or benchmark.name}, {name}: % of frames that are right", fontsize=9)
+    title = f"{benchmark.title or benchmark.name}, {name}, prompts {prompts}: % of frames that are right"
+    axis.set_title(title, fontsize=9, parse_math=False)
     handles = [Patch(color=colours[place], label=f"{place}  {benchmark.classes[place]}") for place in occurring]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
@@ -236,11 +238,12 @@ def draw_comparison(comparison: "Comparison", average: str, path: str | os.PathL
                 color="#777777",
             )
         axis.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
-        axis.set_ylim(max(len(labels), 1) - 0.5, -0.7)
+        axis.set_ylim(max(len(labels), 1) - 0.5, -1)  # room for the first figure
         axis.margins(x=0.12)
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)
         axis.tick_params(axis="x", labelsize=7)
-        axis.set_title(f"{column_name(comparison, column)}, %", fontsize=8, parse_math=False)
+        title = textwrap.fill(f"{column_name(comparison, column)}, %", 70)
+        axis.set_title(title, fontsize=8, parse_math=False)
     if numbers:
         said = [f"[{number}] {source}" for source, number in numbers.items()]
         figure.supxlabel(

@@ -131,20 +131,16 @@ def linear_probe(
         intervals |= {f"{name}_at_{amount}_mean": ends for name, ends in together.intervals().items()}
         resampled |= {f"{name}_at_{amount}_mean": values for name, values in together.draws.items()}
         per_video += [{"amount": amount.replace("_", " "), **row} for row in together.per_video]
-    settings = {key: str(value) for key, value in asdict(probe).items()}
     embedding = sum(result.seconds for results in features.values() for result in results.values())
     report = EvalReport(
         benchmark=test.name,
         metrics=metrics,
         protocol={
             **{name: value for name, value in test.protocol.items() if not name.startswith("prompts")},
-            **{f"train_{name}": value for name, value in _of_train(train, test).items()},
             **seen,
-            **settings,
-            "draws": DRAWS,
+            **probe_protocol(train, test, probe),
             **measures.protocol(len(test.videos), "single_label"),
             "calibration": "expected calibration error of the classifier's probabilities; 15 bins of equal width",
-            "classifier_settings": SETTINGS[probe.classifier],
             "num_fits": len(fits),
             "num_fits_not_converged": fits.count(False),
             "trained_on_videos": benchmark_overlap(getattr(encoder, "model", None), test.videos),
@@ -164,6 +160,16 @@ def linear_probe(
     )
     report.draws = resampled
     return report
+
+
+def probe_protocol(train: Benchmark, test: Benchmark, probe: Probe) -> dict[str, str | int | float | bool | None]:
+    """Returns the choices of a probe, and how the training split was read where that differs from the test split."""
+    return {
+        **{f"train_{name}": value for name, value in _of_train(train, test).items()},
+        **{name: str(value) for name, value in asdict(probe).items()},
+        "draws": DRAWS,
+        "classifier_settings": SETTINGS[probe.classifier],
+    }
 
 
 def _of_train(train: Benchmark, test: Benchmark) -> dict[str, str | int | float | bool | None]:

@@ -55,7 +55,7 @@ def test_compare(folder, zoo, tmp_path, capsys):
     assert len(list((out / "reports" / "autolaparo").glob("*.json"))) == 4
     rows = list(csv.DictReader((out / "models.csv").open()))
     assert [row["model"] for row in rows] == [str(zoo / kind / "model") for kind in ("clip", "siglip")]
-    assert [row["licence"] for row in rows] == ["mit", "not known"]
+    assert [row["licence"] for row in rows] == ["mit", "unknown"]
     assert main([*command, "--prompts", "surgclip,names"]) == 0
     assert "autolaparo: 0 frames read" in capsys.readouterr().out and contents(out) == first
 

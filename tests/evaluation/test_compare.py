@@ -249,7 +249,9 @@ def test_prompt_sets_have_mean_and_spread(models, splits, root, tmp_path):
     assert len(comparison.columns("video_mean")) == 2, "the table has the means"
     header, rows = tables.prompt_table(comparison, "video_mean")
     assert header[2:4] == ["own", "names"] and len(rows) == 4 and "±" in rows[0][4]
-    assert "## Prompt sets" in tables.comparison_markdown(comparison, "video_mean")
+    text = tables.comparison_markdown(comparison, "video_mean")
+    assert "## Prompt sets" in text and "autolaparo, zero-shot, mean of own, names, accuracy |" in text
+    assert f"| prompts | {test.protocol['prompts']}; names: the class names as words |" in text
 
 
 def test_decoding_is_in_tables_of_its_own(models, splits, compared, tmp_path):
@@ -261,6 +263,9 @@ def test_decoding_is_in_tables_of_its_own(models, splits, compared, tmp_path):
     header, _ = tables.figure_table(comparison, "video_mean")
     decoded, _ = tables.figure_table(comparison, "video_mean", decoded=True)
     assert not any("viterbi" in name for name in header) and sum("viterbi" in name for name in decoded) == 2
+    text = tables.comparison_markdown(comparison, "video_mean")
+    assert "| causal smoothing | mean of scores over 3 s up to each frame |" in text
+    assert "| viterbi | likeliest course over the whole video" in text
 
 
 def test_what_is_not_there_is_said(models, splits, compared, tmp_path):
@@ -296,6 +301,7 @@ def test_markdown_names_sources_protocol_and_differences(compared):
     assert "| window | centered | centered |" in text and "| minus | SurgCLIP | clip |" in text
     assert "1000 bootstrap draws of whole videos, seed 0" in text and "seconds, " not in text
     assert "sees has no text encoder" in text
+    assert "| seeds | 2 |" in text and "| train num videos |" in text and "| fits not converged | 0 of 4 |" in text
     assert "nan" not in text.split("## Protocol")[0] and "None" not in text.split("## Protocol")[0]
 
 
@@ -323,7 +329,7 @@ def test_pictures(compared, splits, tmp_path):
     from PIL import Image
 
     draw_comparison(compared, "video_mean", tmp_path / "comparison.png")
-    draw_model_ribbons(splits[0], "15", compared.predictions["autolaparo"]["15"], tmp_path / "ribbons.png")
+    draw_model_ribbons(splits[0], "15", compared.predictions["autolaparo"]["15"], "surgclip", tmp_path / "ribbons.png")
     for name in ("comparison", "ribbons"):
         picture = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")).astype(int)
         assert ((picture.max(axis=2) - picture.min(axis=2)) > 60).sum() > 2000, "in colour"
