@@ -225,8 +225,8 @@ def models_csv(comparison: Comparison) -> str:
 def column_name(comparison: Comparison, column: Column) -> str:
     """Returns what a column is headed with."""
     benchmark, task, prompts, decoding, measure = column
-    several = prompts if prompts.startswith("mean of") else ""
-    what = [comparison.titles.get(benchmark, benchmark), task, several, decoding, measure_name(measure)]
+    several = f" (prompts: {prompts})" if prompts.startswith("mean of") else ""
+    what = [comparison.titles.get(benchmark, benchmark), task + several, decoding, measure_name(measure)]
     return ", ".join(part for part in what if part)
 
 

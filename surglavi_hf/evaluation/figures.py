@@ -242,7 +242,7 @@ def draw_comparison(comparison: "Comparison", average: str, path: str | os.PathL
         axis.margins(x=0.12)
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)
         axis.tick_params(axis="x", labelsize=7)
-        title = textwrap.fill(f"{column_name(comparison, column)}, %", 70)
+        title = textwrap.fill(f"{column_name(comparison, column)}, %", 62)
         axis.set_title(title, fontsize=8, parse_math=False)
     if numbers:
         said = [f"[{number}] {source}" for source, number in numbers.items()]

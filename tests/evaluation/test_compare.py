@@ -250,7 +250,7 @@ def test_prompt_sets_have_mean_and_spread(models, splits, root, tmp_path):
     header, rows = tables.prompt_table(comparison, "video_mean")
     assert header[2:4] == ["own", "names"] and len(rows) == 4 and "±" in rows[0][4]
     text = tables.comparison_markdown(comparison, "video_mean")
-    assert "## Prompt sets" in text and "autolaparo, zero-shot, mean of own, names, accuracy |" in text
+    assert "## Prompt sets" in text and "autolaparo, zero-shot (prompts: mean of own, names), accuracy |" in text
     assert f"| prompts | {test.protocol['prompts']}; names: the class names as words |" in text
 
 
