@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -404,6 +404,9 @@ def _add_zero_shot(
     if decoded and decoded.viterbi and model.logit_scale is None:
         comparison.notes.append(f"{name} says no scale of its scores: no viterbi")
         decoded = replace(decoded, viterbi=False)
+    seen = comparison.models[name].seen[benchmark.name]
+    every = chain.from_iterable(of_class for variant in prompt_sets.values() for of_class in variant.prompts)
+    seen |= model.text_protocol([*every])
     for prompts, variant in prompt_sets.items():
         report = zero_shot(
             *(model, None, variant, windows, measures, None, embedding.batch_size, embedding.num_workers),
@@ -413,10 +416,8 @@ def _add_zero_shot(
         )
         comparison.reports[benchmark.name, name, prompts] = replace(report, scores={})
         comparison.models[name].seconds[benchmark.name] = report.seconds
-        comparison.models[name].seen[benchmark.name] |= {
-            key: report.protocol[key] for key in ("score", "trained_on_videos")
-        } | model.text_protocol([text for of_class in variant.prompts for text in of_class])
-        comparison.models[name].seen[benchmark.name] |= {way["name"]: way["how"] for way in report.decoded}
+        seen |= {key: report.protocol[key] for key in ("score", "trained_on_videos")}
+        seen |= {way["name"]: way["how"] for way in report.decoded}
         if benchmark.kind == "single_label" and prompts == next(iter(prompt_sets)):
             _add_predictions(comparison, name, report)
         for way, values in [("", report.metrics), *((way["name"], way["metrics"]) for way in report.decoded)]:

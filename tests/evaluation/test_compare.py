@@ -254,6 +254,14 @@ def test_prompt_sets_have_mean_and_spread(models, splits, root, tmp_path):
     assert f"| prompts | {test.protocol['prompts']}; names: the class names as words |" in text
 
 
+def test_texts_that_are_cut_are_counted_in_every_prompt_set(models, splits, tmp_path):
+    test = splits[0]
+    long = test.with_prompts([["the hook " * 30]] * len(test.classes), "long")
+    comparison = compare({"clip": models["clip"]}, test, tmp_path, prompt_sets={"long": long, "own": test})
+    of_own = zero_shot(models["clip"], None, test).protocol["texts_cut"]
+    assert comparison.models["clip"].seen["autolaparo"]["texts_cut"] == len(test.classes) + of_own
+
+
 def test_decoding_is_in_tables_of_its_own(models, splits, compared, tmp_path):
     few = {"clip": models["clip"]}
     comparison = compare(few, *(splits[0], tmp_path, splits[1]), decoding=Decoding(causal=3, viterbi=True))
