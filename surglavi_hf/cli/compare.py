@@ -114,6 +114,8 @@ def _compare(options: argparse.Namespace) -> int:
                 protocol = {"level": level, "split": options.captions_split, **selection(options)}
                 found.append(compare_retrieval(models, dataset, name, title, folder, protocol, **shared))
         comparison = join(found)
+        if not comparison.figures:
+            raise ValueError(f"there is nothing to compare: {'; '.join(comparison.notes)}; ask for others of --tasks")
         if Processes().index == 0:
             _write(comparison, [test for test, _, _ in benchmarks], chosen.average, folder)
     if Processes().index == 0:

@@ -8,6 +8,7 @@ from surglavi_hf.cli import main
 
 from ..evaluation.conftest import new_image_model
 from ..evaluation.native_files import some_labels, write_native
+from ..evaluation.test_vision_encoders import save
 from .test_evaluation import folder as folder  # AutoLaparo, and a SurgCLIP
 
 
@@ -115,6 +116,15 @@ def test_models_that_are_not_there_or_there_twice(folder, zoo, tmp_path, capsys)
     assert main([*command, model, str(tmp_path / "nowhere")]) == 1
     assert "nowhere, expected a folder or Hub id" in capsys.readouterr().err
     assert main(["compare", "--models", model]) == 1 and "there is no benchmark; name one" in capsys.readouterr().err
+
+
+def test_nothing_that_models_can_do(folder, tmp_path, capsys):
+    save("vit", tmp_path / "vit")
+    command = ["compare", f"autolaparo={folder / 'autolaparo'}", "--output", str(tmp_path / "out"), "--models"]
+    assert main([*command, str(tmp_path / "vit")]) == 1
+    said = capsys.readouterr().err
+    assert "nothing to compare: vit has no text encoder: no zero-shot recognition; ask for others of --tasks" in said
+    assert not (tmp_path / "out" / "comparison.md").exists()
 
 
 def test_a_folder_of_others_is_left_alone(folder, zoo, tmp_path, capsys):
