@@ -35,7 +35,7 @@ OWNERS = {
         "demo/drawing.py",  # which draws videos
     },
     "xxhash": {"files.py", "media/frame_store.py", "media/library.py"},
-    "simplejpeg": {"media/frame_store.py"},
+    "simplejpeg": {"media/frame_store.py", "media/pictures.py"},
     "yt_dlp": {"media/download_options.py", "media/fetch.py", "media/parts.py", "doctor.py"},
     "torch.distributed": {"training/loss.py", "training/checkpoint.py", "training/run.py"},  # the latter for types
     "accelerate": {

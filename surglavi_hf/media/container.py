@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A video file opened, and what it declares."""
 
+import os
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-import torch
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -89,8 +90,13 @@ def _start(path: str, container: InputContainer, stream: VideoStream) -> Fractio
 
 
 def decoding_threads() -> int:
-    """Returns how many threads a decoder may use: as many as PyTorch, which is one in the worker of a DataLoader."""
-    return max(1, min(torch.get_num_threads(), MAX_THREADS))
+    """
+    Returns how many threads a decoder may use: as many as PyTorch, which is one in the worker of a DataLoader, or as
+    there are cores where PyTorch is not imported.
+    """
+    torch = sys.modules.get("torch")  # which this does not need, and takes seconds and memory to import
+    threads = torch.get_num_threads() if torch is not None else os.cpu_count() or 1
+    return max(1, min(threads, MAX_THREADS))
 
 
 def read_header(path: str) -> Header:

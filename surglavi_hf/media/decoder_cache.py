@@ -6,16 +6,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Decoder(Protocol):
     """An open video file."""
 
-    def decode(self, times: np.ndarray) -> torch.Tensor:
+    def decode(self, times: np.ndarray) -> "torch.Tensor":
         """Returns the frames on screen at `times` (s), `torch.uint8` of shape `(len(times), 3, height, width)`."""
 
     def close(self) -> None: ...

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import simplejpeg
-import torch
 import xxhash
 
 from ..files import written_whole
@@ -22,6 +22,9 @@ from .errors import GET_ANOTHER, DamagedVideoError, VideoDecodeError, check_end
 from .frame_arrays import first_orientation, resized, to_rgb
 from .library import content_identity
 from .pyav_decoder import PyAVDecoder
+
+if TYPE_CHECKING:
+    import torch
 
 VERSION = 2  # of the file's layout and of how frames are chosen and drawn
 SCHEMA = pa.schema({"timestamp": pa.float64(), "image": pa.binary(), "digest": pa.uint64()})
@@ -300,7 +303,11 @@ class FrameStore:
             raise self._broken(f"its frame at {self.timestamps[row]:.3f} s is not as it was written")
         return image
 
-    def decode(self, times: np.ndarray) -> torch.Tensor:
+    def images(self, times: np.ndarray) -> list[bytes]:
+        """Returns the last stored frames at or before `times` (s) as they are stored, JPEG. Raises as [`decode`]."""
+        return [bytes(self._image(row)) for row in self._rows_at(times)]
+
+    def decode(self, times: np.ndarray) -> "torch.Tensor":
         """
         Returns the last stored frames at or before `times` (s), `torch.uint8` of shape
         `(len(times), 3, height, width)`.
@@ -309,12 +316,13 @@ class FrameStore:
             PastEndError: a time is over 1 s past the end of the video.
             VideoDecodeError: the file is damaged.
         """
-        check_end(self.path, times.max(), self.end)
-        rows = np.maximum(np.searchsorted(self.timestamps, times, side="right") - 1, 0)
+        import torch  # which images alone do not need
+
+        rows = self._rows_at(times)
         frames: np.ndarray | None = None
         at: dict[int, int] = {}
         try:
-            for index, row in enumerate(rows.tolist()):
+            for index, row in enumerate(rows):
                 if row in at:
                     frames[index] = frames[at[row]]
                     continue
@@ -327,6 +335,10 @@ class FrameStore:
         except ValueError as error:
             raise self._broken(error) from error
         return torch.from_numpy(frames).permute(0, 3, 1, 2)
+
+    def _rows_at(self, times: np.ndarray) -> list[int]:
+        check_end(self.path, times.max(), self.end)
+        return np.maximum(np.searchsorted(self.timestamps, times, side="right") - 1, 0).tolist()
 
 
 def open_frame_store(path: Path) -> FrameStore:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import torch
 from av.video.frame import PictureType
 
 from .clock import Clock, is_listed, packet_pts
@@ -19,6 +19,9 @@ from .container import LAST_TIME_S, decoding_threads, open_video
 from .errors import END_TOLERANCE_S, GET_ANOTHER, DamagedVideoError, VideoDecodeError, check_end
 from .frame_arrays import resized, to_rgb
 from .timetable import read_timetable
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +72,20 @@ class PyAVDecoder:
     def close(self) -> None:
         self._container.close()
 
-    def decode(self, times: np.ndarray) -> torch.Tensor:
+    def decode(self, times: np.ndarray) -> "torch.Tensor":
         """
         Returns the frames on screen at `times`, `torch.uint8` of shape `(len(times), 3, height, width)`.
+
+        Raises:
+            as [`pictures`].
+        """
+        import torch  # which pictures alone do not need
+
+        return torch.from_numpy(self.pictures(times)).permute(0, 3, 1, 2)
+
+    def pictures(self, times: np.ndarray) -> np.ndarray:
+        """
+        Returns the frames on screen at `times` (s), `np.uint8` of shape `(len(times), height, width, 3)`.
 
         Raises:
             PastEndError: a time is over 1 s past the end.
@@ -85,7 +99,7 @@ class PyAVDecoder:
         frames = np.empty((len(times), *images[0].shape), np.uint8)
         for index, row in enumerate(np.searchsorted(asked, times)):
             frames[index] = resized(images[row], images[0].shape)
-        return torch.from_numpy(frames).permute(0, 3, 1, 2)
+        return frames
 
     def _run(self, asked: list[float]) -> list[np.ndarray]:
         """Returns the pictures at the first of the times, one or more, in one run from a key frame."""
