@@ -12,7 +12,7 @@ from .caption_options import CaptionOptions, SplitOptions
 from .clip_feature import VideoClip
 from .clips import Clip, sample_timestamps
 from .corpus_info import CorpusInfo, read_corpus_info
-from .database import DATABASE_NAME, Level
+from .database import DATABASE_NAME, LEVEL_NAMES, Level
 from .splits import split_position, video_identities
 
 if TYPE_CHECKING:  # whose names tools see
@@ -35,6 +35,9 @@ if TYPE_CHECKING:  # whose names tools see
     from .display_videos import show_inventory as show_inventory
     from .embeddings import Embeddings as Embeddings
     from .locate import find_database as find_database
+    from .takedown import TAKEDOWN_NAME as TAKEDOWN_NAME
+    from .takedown import Takedown as Takedown
+    from .takedown import add_to_takedown as add_to_takedown
     from .tree import CaptionNode as CaptionNode
     from .tree import caption_trees as caption_trees
 
@@ -61,9 +64,13 @@ _PARTS = {
     "show_inventory": "display_videos",
     "show_check": "display",
     "show_tree": "display",
+    "TAKEDOWN_NAME": "takedown",
+    "Takedown": "takedown",
+    "add_to_takedown": "takedown",
 }
 __all__ = [
     "DATABASE_NAME",
+    "LEVEL_NAMES",
     "CaptionOptions",
     "Clip",
     "CorpusInfo",

@@ -10,11 +10,10 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
-from ..data import CorpusInfo, Level
+from ..data import TAKEDOWN_NAME, CorpusInfo, Level, Takedown
 from ..data.embeddings import EMBEDDINGS, Embeddings
 from .card_text import Card, inline, table, template
 from .dataset_tables import SplitTables
-from .takedown import TAKEDOWN_NAME, Takedown
 
 COMPUTED = ("configs", "dataset_info", "license", "size_categories")
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}

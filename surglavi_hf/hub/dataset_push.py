@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data import SplitOptions, find_database, read_corpus_info
+from ..data import TAKEDOWN_NAME, SplitOptions, Takedown, find_database, read_corpus_info
 from ..data.embeddings import EMBEDDINGS, Embeddings
 from .dataset_card import COMPUTED, render_dataset_card
 from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, with_copies, write_shards
 from .guard import check_dataset_files
 from .repository import Content, Pushed, Repository
-from .takedown import TAKEDOWN_NAME, Takedown
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, load_dataset
 from datasets.table import InMemoryTable
 
-from ..data import CONFIGS, SplitOptions
+from ..data import CONFIGS, SplitOptions, Takedown
 from ..data.embeddings import EMBEDDINGS
-from .takedown import Takedown
 
 MAX_SHARD_BYTES = 500_000_000  # of Arrow, less as Parquet
 SHARD_NAME = re.compile(

@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..data import TAKEDOWN_NAME, Takedown
 from .dataset_tables import SHARD_NAME
 from .guard_model import CODE, check_code, check_json, check_log, check_report, check_weight_file
 from .guard_tables import check_tables
 from .guard_text import AddressTest, check_document, check_secrets
 from .repository import Content
-from .takedown import TAKEDOWN_NAME, Takedown
 
 CARD_NAME = "README.md"
 _MAX_DOCUMENT = 1_000_000  # bytes

@@ -3,10 +3,9 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import concatenate_datasets, load_dataset
 
-from surglavi_hf.data import SplitOptions
+from surglavi_hf.data import SplitOptions, Takedown
 from surglavi_hf.hub import dataset_tables
 from surglavi_hf.hub.dataset_tables import SHARD_NAME, published_splits, unknown_entries, with_copies, write_shards
-from surglavi_hf.hub.takedown import Takedown
 
 
 @pytest.fixture

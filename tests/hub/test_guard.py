@@ -14,11 +14,10 @@ from datasets import Dataset, Features, Image, List, Value, Video, load_dataset
 from PIL import Image as Pillow
 
 from surglavi_hf import VideoClip
-from surglavi_hf.data import SplitOptions
+from surglavi_hf.data import SplitOptions, Takedown
 from surglavi_hf.hub.dataset_tables import as_dataset, published_splits, write_shards
 from surglavi_hf.hub.guard import check_dataset_files, check_model_files
 from surglavi_hf.hub.published import published_features
-from surglavi_hf.hub.takedown import Takedown
 
 PHASE, ALL, VIDEOS = (f"{config}/train-00000-of-00001.parquet" for config in ("phase", "all", "videos"))
 EMBEDDINGS = "embeddings/train-00000-of-00001.parquet"

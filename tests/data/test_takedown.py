@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surglavi_hf.hub.takedown import Takedown
+from surglavi_hf.data import Takedown, add_to_takedown, line_files
 
 ENTRIES = st.sets(st.text("abcAB-_19", min_size=1, max_size=11))
 
@@ -101,3 +105,71 @@ def test_copies_go_however_their_id_is_written(entry):
     assert takedown.applied_to(captions)["video_name"].to_pylist() == ["other", "nothing known"]
     assert Takedown.of_text(f"{entry}\nabsent").unknown(videos) == {"absent"}
     assert Takedown.of_text(takedown.to_text()) == takedown
+
+
+def test_entries_are_added_to_a_list(tmp_path):
+    path = tmp_path / "takedown.txt"
+    for entry in ("dQw4w9WgXcQ", "caption:12", "手術\u3000一", "caption:12", "dQw4w9WgXcQ", " padded\u200b"):
+        add_to_takedown(path, entry)
+    expected = Takedown(frozenset({"dQw4w9WgXcQ", "手術\u3000一", "padded"}), frozenset({12}))
+    assert Takedown.read(path) == expected
+    text = path.read_text(encoding="utf-8")
+    assert text == Takedown().to_text() + "dQw4w9WgXcQ\ncaption:12\n手術\u3000一\npadded\n"
+
+
+def test_what_people_wrote_into_a_list_stays(tmp_path):
+    path = tmp_path / "takedown.txt"
+    path.write_text("# letter of 2 May\nhttps://youtu.be/dQw4w9WgXcQ\nfirst")  # a line that has no end
+    add_to_takedown(path, "dQw4w9WgXcQ")
+    add_to_takedown(path, "second")
+    assert path.read_text() == "# letter of 2 May\nhttps://youtu.be/dQw4w9WgXcQ\nfirst\nsecond\n"
+    path.write_bytes(b"")
+    add_to_takedown(path, "second")
+    assert path.read_text() == Takedown.of_text("second").to_text()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("", " ", "# remark", "a\nb", "a\u2028b", "a\ud800", "id # remark"),
+        *("https://youtu.be/dQw4w9WgXcQ", "https://vimeo.com/1", "caption: 7", "caption:007", "caption:x"),
+    ],
+)
+def test_what_no_line_can_say(tmp_path, entry):
+    with pytest.raises(ValueError, match=r"takedown list: .*expected a"):
+        add_to_takedown(tmp_path / "takedown.txt", entry)
+    assert not (tmp_path / "takedown.txt").exists()
+
+
+def test_nothing_is_added_to_a_file_that_is_no_list(tmp_path):
+    path = tmp_path / "takedown.txt"
+    path.write_text("caption:x\n")
+    with pytest.raises(ValueError, match=r"takedown\.txt, takedown list: 'caption:x'"):
+        add_to_takedown(path, "first")
+    assert path.read_text() == "caption:x\n"
+
+
+def test_two_processes_add_to_a_list(tmp_path):
+    path = tmp_path / "takedown.txt"
+    code = "import sys; from surglavi_hf.data import add_to_takedown\n"
+    code += "for n in range(50): add_to_takedown(sys.argv[1], f'caption:{n * int(sys.argv[2])}')"
+    running = [subprocess.Popen([sys.executable, "-c", code, str(path), step]) for step in ("2", "3")]
+    assert [process.wait() for process in running] == [0, 0]
+    numbers = {*range(0, 100, 2), *range(0, 150, 3)}
+    assert Takedown.read(path).captions == numbers
+    assert len(path.read_text().splitlines()) == len(Takedown().to_text().splitlines()) + len(numbers)
+
+
+def test_it_is_on_the_disk_when_it_is_said_to_be(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+    add_to_takedown(tmp_path / "takedown.txt", "first")
+    assert synced == [(tmp_path / "takedown.txt").stat().st_size]
+
+
+def test_a_lock_that_another_process_keeps(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_files, "_LONGEST_WAIT", 0.05)
+    path, said = tmp_path / "takedown.txt", r"takedown\.txt is locked by another process"
+    with line_files.locked(path), pytest.raises(BlockingIOError, match=said):
+        add_to_takedown(path, "first")
+    add_to_takedown(tmp_path / "takedown.txt", "first")

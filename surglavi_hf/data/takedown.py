@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..data import find_youtube_id, video_identities, video_identity
+from ..media.identity import find_youtube_id, video_identity
+from .line_files import append_line, locked
+from .splits import video_identities
 
 TAKEDOWN_NAME = "takedown.txt"
 _HEADER = (
@@ -130,6 +132,33 @@ class Takedown:
             gone = pc.is_in(parent, captions)
             table = table.set_column(place, table.field(place), pc.if_else(gone, pa.scalar(None, parent.type), parent))
         return table
+
+
+def add_to_takedown(path: str | os.PathLike, entry: str) -> None:
+    """
+    Adds an entry to a list, on disk when this returns; the file is made where there is none, and has each entry once.
+    Other processes may add to it at the same time.
+
+    Args:
+        path: The file.
+        entry: A YouTube id, the name of a video, or `caption:NUMBER`.
+
+    Raises:
+        ValueError: no line can name this entry, or the list there is none.
+        OSError: it cannot be written.
+    """
+    path, line = Path(path), _trimmed(entry)
+    added = Takedown.of_text(line)
+    if added.entries() != [line] or line != line.encode("utf-8", "replace").decode():
+        raise ValueError(
+            f"takedown list: {entry[:80]!r} cannot be a line of it, expected a YouTube id, the name of a video, or "
+            "caption:NUMBER"
+        )
+    with locked(path):
+        has_lines = path.is_file() and path.stat().st_size
+        if has_lines and not len(added - Takedown.read(path)):
+            return
+        append_line(path, line if has_lines else f"{_HEADER}{line}")
 
 
 def _trimmed(name: str | None) -> str:
