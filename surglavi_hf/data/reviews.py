@@ -104,7 +104,8 @@ class Review:
         if not is_right:
             raise ValueError(
                 f"a review that is to {self.action} has before={sorted(before)} and after={sorted(after)}, expected "
-                "the same fields for change, all in after for add, all in before for delete, and none for others"
+                "the same fields for change, all in after for add (which follows none), all in before for delete, and "
+                "none for others"
             )
         if self.action == "add" and not is_sound(self.after):
             raise ValueError("a caption that is added has no text; give a caption or a narration")

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a database in SurgLaVi's published schema: of drawn procedures, and of anyone's captions."""
+"""
+Writes databases: in SurgLaVi's published schema, of drawn procedures and of anyone's captions; and copies of one with
+some captions changed.
+"""
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..files import written_whole
-from .database import Level
+from .database import Connection, Level
 
 _SCHEMA = """
     CREATE TABLE videos(
@@ -29,6 +34,10 @@ _SCHEMA = """
 _OF_VIDEO = (
     *("title", "name", "url", "runtime", "year", "fps", "duration", "frame_count", "width", "height", "youtube_id"),
     *("description", "procedure_modality", "procedure_type", "specialty", "subject"),
+)
+_OF_CAPTION = (
+    *("video_id", "video_name", "level_id", "raw_narration", "start_time", "end_time", "duration"),
+    *("is_surgical_content", "is_descriptive", "caption"),
 )
 
 
@@ -110,3 +119,78 @@ def _insert(connection: sqlite3.Connection, number: int, video: NewVideo) -> Non
     )
     if video.transcription is not None:
         connection.execute("INSERT INTO transcriptions VALUES (NULL, ?, ?, ?)", (number, *video.transcription))
+
+
+def write_changed_database(
+    connection: Connection,
+    path: str | os.PathLike,
+    changed: Mapping[int, Mapping[str, Any]],
+    added: Mapping[int, Mapping[str, Any]],
+    deleted: Collection[int],
+) -> None:
+    """
+    Writes a copy of a database in which some captions differ, whole or not at all; videos count theirs anew.
+
+    Args:
+        connection: Of the database, as [`open_database`] opens it.
+        path: The copy.
+        changed: Of captions, by number, the new values of some columns.
+        added: Of new captions, by number, the values of all columns.
+        deleted: Numbers of captions.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    try:
+        with written_whole(path) as beside:
+            _remove_remains(beside)
+            with closing(sqlite3.connect(beside)) as copy:
+                connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, also of a database in WAL mode
+                copy.execute("PRAGMA secure_delete = ON")  # what is gone is in no free page
+                with copy:
+                    _change(copy, changed, added, deleted)
+    except sqlite3.Error as error:
+        raise OSError(f"{path} cannot be written ({error}); is there room for it?") from error
+
+
+def _remove_remains(beside: Path) -> None:
+    """Removes what a process that was killed left: SQLite would take up its journal."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        beside.with_name(f"{beside.name}{suffix}").unlink(missing_ok=True)
+
+
+def _change(
+    connection: Connection,
+    changed: Mapping[int, Mapping[str, Any]],
+    added: Mapping[int, Mapping[str, Any]],
+    deleted: Collection[int],
+) -> None:
+    columns, of_videos = (
+        {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}
+        for table in ("captions", "videos")
+    )
+    counts: Counter = Counter()
+    for caption_id, values in changed.items():
+        names = [name for name in _OF_CAPTION if name in values]
+        row = (*(values[name] for name in names), caption_id)
+        connection.execute(
+            f"UPDATE captions SET {', '.join(f'{name} = ?' for name in names)} WHERE caption_id = ?", row
+        )
+    for caption_id, values in added.items():
+        names = [name for name in _OF_CAPTION if name in columns]  # not every database has video_name
+        row = (caption_id, *(values[name] for name in names))
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO captions(caption_id, {', '.join(names)}) VALUES ({marks})", row)
+        counts[values["video_id"]] += 1
+    for caption_id in deleted:
+        found = connection.execute("SELECT video_id FROM captions WHERE caption_id = ?", (caption_id,))
+        counts.subtract(video_id for (video_id,) in found)
+        connection.execute("DELETE FROM captions WHERE caption_id = ?", (caption_id,))
+    if "total_caption_count" in of_videos:
+        connection.executemany(
+            "UPDATE videos SET total_caption_count = total_caption_count + ? "
+            "WHERE video_id = ? AND typeof(total_caption_count) = 'integer'",
+            [(count, video_id) for video_id, count in counts.items()],
+        )
