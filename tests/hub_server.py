@@ -186,7 +186,8 @@ class HubServer:
                 raise HubError(401, "Invalid username or password.")
             return self._whoami(*user) if path == "/api/whoami-v2" else self._create_or_delete(request, user)
         if match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
-            self._repository(f"{match[1] or ''}{match[2]}", user, writes=True)
+            proposes = "ref" not in request.json  # to a pull request, which those may open who may not write
+            self._repository(f"{match[1] or ''}{match[2]}", user, writes=True, proposes=proposes)
             return {"transfer": "basic", "objects": [self._upload_to(item) for item in request.json["objects"]]}
         if match := re.fullmatch(r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)", path):
             repository = self._repository(f"{match[1] or ''}{match[2]}", user, opens=True)
@@ -196,20 +197,25 @@ class HubServer:
             raise HubError(404, "Not found")
         key, action = match[2] if match[1] == "models" else f"datasets/{match[2]}", match[3] or "revision"
         writes = method not in ("GET", "HEAD") and action != "paths-info"
-        repository = self._repository(key, user, writes, opens=action in ("tree", "paths-info"))
-        return self._act(
-            request, f"{method} {action}", repository, unquote(match[4] or "main"), unquote(match[5] or "")
-        )
+        proposes = action in ("preupload", "commit") and request.flag("create_pr")
+        repository = self._repository(key, user, writes, action in ("tree", "paths-info"), proposes)
+        revision, path = unquote(match[4] or "main"), unquote(match[5] or "")
+        return self._act(request, f"{method} {action}", repository, revision, path, user)
 
-    def _repository(self, key: str, user: tuple | None, writes: bool = False, opens: bool = False) -> Repository:
-        """Returns a repository to one who may have it, or raises what the Hub answers."""
+    def _repository(
+        self, key: str, user: tuple | None, writes: bool = False, opens: bool = False, proposes: bool = False
+    ) -> Repository:
+        """
+        Returns a repository to one who may have it, or raises what the Hub answers; where one `proposes` what is
+        written, to one who may see it.
+        """
         repository, namespace = self.repositories.get(key), key.removeprefix("datasets/").split("/")[0]
         if user is None and (repository is None or repository.private or writes):
             raise HubError(401, "Invalid username or password.", "RepoNotFound")
         if repository is None or (repository.private and namespace not in (user[0], *self.organizations)):
             raise HubError(404, "Repository not found", "RepoNotFound")
         if writes:
-            self._check_write(user, namespace)
+            self._check_write(user, user[0] if proposes else namespace)
         if opens and repository.gated and (user is None or user[0] not in repository.authorized):
             message = f"Access to {repository.kind} {repository.name} is restricted and you are not in the authorized "
             message += f"list. Visit {self.url}/{key} to ask for access."
@@ -258,24 +264,34 @@ class HubServer:
         self.objects.setdefault(oid, request.body)
         return {}
 
-    def _act(self, request: Handler, action: str, repository: Repository, revision: str, path: str):
+    def _act(
+        self, request: Handler, action: str, repository: Repository, revision: str, path: str, user: tuple | None
+    ):
         """Answers what is asked of one repository."""
         if action == "DELETE tag":
             if repository.tags.pop(revision, None) is None:
                 raise HubError(404, f"Tag not found: {revision}", "RevisionNotFound")
             return {}
-        index = repository.find(revision)
+        if action == "GET discussions" and revision != "main":
+            return repository.discussion_details(repository.pull_request(revision))
+        commit = repository.find(revision)
         match action:
             case "GET revision":
-                return repository.info(index, request.flag("blobs"))
+                return repository.info(commit, request.flag("blobs"))
             case "GET refs":
-                return repository.refs()
+                return repository.refs(request.flag("include_prs"))
             case "GET commits":
-                return repository.log(index)
+                return repository.log(commit)
             case "GET discussions":
-                return {"discussions": [], "count": 0, "start": 0}
+                asked = {name: values[0] for name, values in request.query.items() if name in ("author", "status")}
+                asked = {name: value for name, value in asked.items() if value != "all"}
+                found = [one for one in repository.pull_requests if all(one[name] == asked[name] for name in asked)]
+                found = [] if request.query.get("type") == ["discussion"] else found
+                start = int(request.query.get("p", ["0"])[0]) * self.page_size
+                shown = [repository.discussion(one) for one in found[start : start + self.page_size]]
+                return {"discussions": shown, "count": len(found), "start": start}
             case "GET tree":
-                found = repository.tree(index, path, request.flag("recursive"), request.flag("expand"))
+                found = repository.tree(commit, path, request.flag("recursive"), request.flag("expand"))
                 start = int(request.query.get("cursor", ["0"])[0])
                 stop = start + self.page_size
                 query = urlencode({name: values[0] for name, values in request.query.items()} | {"cursor": stop})
@@ -283,17 +299,22 @@ class HubServer:
                 return Answer(found[start:stop], 200, more)
             case "POST paths-info":
                 form = parse_qs(request.body.decode())
-                entries = repository.entries(index, form.get("expand") == ["true"])
+                entries = repository.entries(commit, form.get("expand") == ["true"])
                 return [entries[name] for name in form.get("paths", []) if name in entries]
             case "POST preupload":
-                return {"files": [repository.preupload(index, file) for file in request.json["files"]]}
-            case "POST commit" if revision == "main" and not request.flag("create_pr"):
-                name = repository.apply(request.body, self.objects)["id"]
-                return {"success": True, "commitOid": name, "commitUrl": f"{self.url}/{repository.key}/commit/{name}"}
+                return {"files": [repository.preupload(commit, file) for file in request.json["files"]]}
+            case "POST commit" if revision == "main" and request.flag("create_pr"):
+                made = repository.apply(request.body, self.objects, revision, author=user[0])
+                found = self._committed(repository, made["commits"][0])
+                return found | {"pullRequestUrl": f"{self.url}/{repository.key}/discussions/{made['number']}"}
+            case "POST commit" if revision == "main" or revision.startswith("refs/pr/"):
+                return self._committed(repository, repository.apply(request.body, self.objects, revision))
             case "POST tag":
                 if request.json["tag"] in repository.tags:
                     raise HubError(409, "Tag reference exists already")
-                repository.tags[request.json["tag"]] = index
+                if commit not in repository.history:
+                    raise HubError(404, f"This is not served: a tag of a pull request, {revision}")
+                repository.tags[request.json["tag"]] = repository.history.index(commit)
                 return {}
             case "POST branch":  # found, so it is there
                 raise HubError(409, "Reference already exists")
@@ -303,3 +324,7 @@ class HubServer:
                 )
                 return {}
         raise HubError(404, f"This is not served: {action} {revision}")
+
+    def _committed(self, repository: Repository, commit: dict) -> dict:
+        name = commit["id"]
+        return {"success": True, "commitOid": name, "commitUrl": f"{self.url}/{repository.key}/commit/{name}"}

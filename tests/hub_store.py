@@ -64,15 +64,16 @@ class Blob:
 class Repository(dict):
     """
     A model or a dataset; its fields are items and attributes alike. `commits` are those pushed, and `tags` the number
-    of pushed commits there were: 0 is the commit that every repository begins with. `gated` shuts the files off to all
-    users but those in `authorized`.
+    of pushed commits there were: 0 is the commit that every repository begins with. `pull_requests` have `commits` of
+    their own, and are in the order of their numbers. `gated` shuts the files off to all users but those in
+    `authorized`.
     """
 
     def __init__(self, key: str, visibility: str | None, clock: Iterator[int]):
         kind, name = ("dataset", key.removeprefix("datasets/")) if key.startswith("datasets/") else ("model", key)
         super().__init__(key=key, kind=kind, name=name, visibility=visibility or "public", commits=[], tags={})
-        self.update(gated=False, authorized=set(), clock=clock)
-        self.initial = self._made("initial commit", "", {".gitattributes": Blob(GITATTRIBUTES, lfs=False)})
+        self.update(gated=False, authorized=set(), clock=clock, pull_requests=[])
+        self.initial = self._made(None, "initial commit", "", {".gitattributes": Blob(GITATTRIBUTES, lfs=False)})
 
     def __getattr__(self, name: str):
         if name in self:
@@ -89,32 +90,68 @@ class Repository(dict):
     def private(self) -> bool:
         return self.visibility == "private"
 
-    def find(self, revision: str) -> int:
-        """Returns the place in the history of a branch, a tag or a commit."""
+    def find(self, revision: str) -> dict:
+        """Returns the commit of a branch, a tag or a pull request, or of that name."""
         if revision in ("main", "refs/heads/main"):
-            return len(self.commits)
+            return self.history[-1]
         if (tag := revision.removeprefix("refs/tags/")) in self.tags:
-            return self.tags[tag]
-        for index, commit in enumerate(self.history):
+            return self.history[self.tags[tag]]
+        if revision.startswith("refs/pr/"):
+            return self.pull_request(revision.removeprefix("refs/pr/"))["commits"][-1]
+        for commit in (*self.history, *(commit for request in self.pull_requests for commit in request["commits"])):
             if commit["id"] == revision:
-                return index
+                return commit
         raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+
+    def pull_request(self, number: str) -> dict:
+        if not number.isdecimal() or not 1 <= int(number) <= len(self.pull_requests):
+            raise HubError(404, f"Invalid rev id: refs/pr/{number}", "RevisionNotFound")
+        return self.pull_requests[int(number) - 1]
 
     def commit(self, message: str, files: dict[str, bytes]) -> dict:
         """Adds files, the way the Hub stores each of them."""
         blobs = {path: Blob(data, goes_to_lfs(path, len(data), data[:512])) for path, data in files.items()}
-        self.commits.append(self._made(message, "", self.history[-1]["blobs"] | blobs))
+        self.commits.append(self._made(self.history[-1], message, "", self.history[-1]["blobs"] | blobs))
         return self.commits[-1]
 
-    def apply(self, lines: bytes, objects: dict[str, bytes]) -> dict:
-        """Carries a commit's lines out: all of them, or none."""
-        header, blobs = {}, dict(self.history[-1]["blobs"])
-        for line in map(json.loads, lines.splitlines()):
-            key, value = line["key"], line["value"]
+    def apply(self, lines: bytes, objects: dict[str, bytes], revision: str, author: str | None = None) -> dict:
+        """
+        Carries a commit's lines out, all of them, or none: on a branch or a pull request; with an `author`, as a new
+        pull request, from the commit that they name as their parent. Returns the commit, or the pull request.
+        """
+        changes = [(line["key"], line["value"]) for line in map(json.loads, lines.splitlines())]
+        header = next((value for key, value in changes if key == "header"), {})
+        if not header.get("summary"):
+            raise HubError(400, "A commit needs a summary")
+        parent, named = self.find(revision), header.get("parentCommit") or ""
+        if author is not None and named:
+            parent = next((commit for commit in self._before(parent) if commit["id"].startswith(named)), None)
+            if parent is None:
+                raise HubError(404, f"Invalid rev id: {named}", "RevisionNotFound")
+        if not parent["id"].startswith(named):
+            raise HubError(412, "A commit has happened since. Please refresh and try again.")
+        blobs = self._changed(parent["blobs"], changes, objects)
+        made = self._made(parent, header["summary"], header.get("description", ""), blobs)
+        if author is not None:
+            about = {"number": len(self.pull_requests) + 1, "title": made["message"], "author": author, "base": parent}
+            self.pull_requests.append(
+                about | {"description": made["description"], "status": "open", "commits": [made]}
+            )
+            return self.pull_requests[-1]
+        to = self.commits
+        if revision.startswith("refs/pr/"):
+            to = self.pull_request(revision.removeprefix("refs/pr/"))["commits"]
+        to.append(made)
+        return made
+
+    @staticmethod
+    def _changed(
+        blobs: dict[str, Blob], changes: list[tuple[str, dict]], objects: dict[str, bytes]
+    ) -> dict[str, Blob]:
+        blobs = dict(blobs)
+        for key, value in changes:
             if key == "header":
-                header, head = value, self.history[-1]["id"]
-                if not head.startswith(value.get("parentCommit") or head):
-                    raise HubError(412, "A commit has happened since. Please refresh and try again.")
+                continue
             elif key == "file":
                 blobs[value["path"]] = Blob(base64.b64decode(value["content"]), lfs=False)
             elif key == "lfsFile":
@@ -131,21 +168,25 @@ class Repository(dict):
                 blobs = {name: blob for name, blob in blobs.items() if name not in gone}
             else:
                 raise HubError(400, f"Unknown operation: {key}")
-        if not header.get("summary"):
-            raise HubError(400, "A commit needs a summary")
-        self.commits.append(self._made(header["summary"], header.get("description", ""), blobs))
-        return self.commits[-1]
+        return blobs
 
-    def _made(self, message: str, description: str, blobs: dict[str, Blob]) -> dict:
+    def _made(self, parent: dict | None, message: str, description: str, blobs: dict[str, Blob]) -> dict:
         count = next(self.clock)
         name = hashlib.sha1(f"{self.key} {count} {message}".encode()).hexdigest()
         date = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=count)
-        found = {"id": name, "message": message, "description": description, "blobs": blobs}
+        found = {"id": name, "parent": parent, "message": message, "description": description, "blobs": blobs}
         found["files"] = {path: blob.data for path, blob in blobs.items()}
         return found | {"date": date.strftime("%Y-%m-%dT%H:%M:%S.000Z")}
 
-    def info(self, index: int, with_blobs: bool) -> dict:
-        blobs = self.history[index]["blobs"]
+    @staticmethod
+    def _before(commit: dict | None) -> Iterator[dict]:
+        """Yields a commit and those before it, the newest first."""
+        while commit is not None:
+            yield commit
+            commit = commit["parent"]
+
+    def info(self, commit: dict, with_blobs: bool) -> dict:
+        blobs = commit["blobs"]
         siblings = [{"rfilename": path} for path in blobs]
         for sibling, blob in zip(siblings, blobs.values(), strict=True) if with_blobs else ():
             sibling.update({"size": len(blob.data), "blobId": blob.git_oid} | blob.lfs_info("sha256"))
@@ -154,31 +195,31 @@ class Repository(dict):
         found = {
             "id": self.name,
             "author": self.name.split("/")[0],
-            "sha": self.history[index]["id"],
+            "sha": commit["id"],
             "cardData": card,
         }
         found |= {"private": self.private, "gated": "manual" if self.gated is True else self.gated, "disabled": False}
         found |= {"tags": card.get("tags") or [], "siblings": siblings, "downloads": 0, "likes": 0}
         return found | {"createdAt": self.initial["date"], "lastModified": self.history[-1]["date"]}
 
-    def entries(self, index: int, expand: bool) -> dict[str, dict]:
+    def entries(self, commit: dict, expand: bool) -> dict[str, dict]:
         """Returns the files and folders of a commit, by path."""
-        blobs = self.history[index]["blobs"]
+        blobs = commit["blobs"]
         found = {}
         for path, blob in blobs.items():
             found[path] = {"type": "file", "oid": blob.git_oid, "size": len(blob.data)} | blob.lfs_info("oid")
         for folder in {str(parent) for path in blobs for parent in PurePosixPath(path).parents} - {"."}:
-            oid = hashlib.sha1(repr(_below(self.history[index], folder)).encode()).hexdigest()
+            oid = hashlib.sha1(repr(_below(commit, folder)).encode()).hexdigest()
             found[folder] = {"type": "directory", "oid": oid, "size": 0}
         for path, entry in found.items():
             entry["path"] = path
             if expand:
-                commit = self._last_change(index, path)
-                entry["lastCommit"] = {"id": commit["id"], "title": commit["message"], "date": commit["date"]}
+                last = self._last_change(commit, path)
+                entry["lastCommit"] = {"id": last["id"], "title": last["message"], "date": last["date"]}
         return dict(sorted(found.items()))
 
-    def tree(self, index: int, path: str, recursive: bool, expand: bool) -> list[dict]:
-        entries = self.entries(index, expand)
+    def tree(self, commit: dict, path: str, recursive: bool, expand: bool) -> list[dict]:
+        entries = self.entries(commit, expand)
         if path and entries.get(path, {}).get("type") != "directory":
             raise HubError(404, f"{path} does not exist on {self.name}", "EntryNotFound")
         below = [name for name in entries if name.startswith(f"{path}/" if path else "")]
@@ -186,7 +227,7 @@ class Repository(dict):
 
     def open(self, revision: str, path: str, span: str) -> tuple[bytes, int, dict]:
         """Returns a file's content, or the span of it that a Range header asks for, with status and headers."""
-        commit = self.history[self.find(revision)]
+        commit = self.find(revision)
         headers, blob = {"X-Repo-Commit": commit["id"]}, commit["blobs"].get(path)
         if blob is None:
             raise HubError(404, "Entry not found", "EntryNotFound", headers)
@@ -202,30 +243,54 @@ class Repository(dict):
             raise HubError(416, "Range not satisfiable", "", {"Content-Range": f"bytes */{size}"})
         return blob.data[start:stop], 206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
 
-    def _last_change(self, index: int, path: str) -> dict:
-        while index and _below(self.history[index], path) == _below(self.history[index - 1], path):
-            index -= 1
-        return self.history[index]
+    def _last_change(self, commit: dict, path: str) -> dict:
+        while commit["parent"] and _below(commit, path) == _below(commit["parent"], path):
+            commit = commit["parent"]
+        return commit
 
-    def preupload(self, index: int, file: dict) -> dict:
+    def preupload(self, commit: dict, file: dict) -> dict:
         """Returns how a file is to be sent, and what is there now."""
         large = goes_to_lfs(file["path"], file["size"], base64.b64decode(file.get("sample", "")))
-        blob = self.history[index]["blobs"].get(file["path"])
+        blob = commit["blobs"].get(file["path"])
         found = {"path": file["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
         return found | {"oid": blob.oid if blob else None}
 
-    def refs(self) -> dict:
-        places = [("heads", "main", len(self.commits)), *(("tags", name, index) for name, index in self.tags.items())]
-        found = {"heads": [], "tags": []}
-        for kind, name, index in places:
-            found[kind].append({"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": self.history[index]["id"]})
-        return {"branches": found["heads"], "tags": found["tags"], "converts": [], "pullRequests": []}
+    def refs(self, with_pull_requests: bool = False) -> dict:
+        places = [("heads", "main", self.history[-1])]
+        places += [("tags", name, self.history[index]) for name, index in self.tags.items()]
+        if with_pull_requests:
+            places += [("pr", str(request["number"]), request["commits"][-1]) for request in self.pull_requests]
+        found = {"heads": [], "tags": [], "pr": []}
+        for kind, name, commit in places:
+            found[kind].append({"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit["id"]})
+        found = {"branches": found["heads"], "tags": found["tags"], "converts": [], "pullRequests": found["pr"]}
+        return found if with_pull_requests else {name: refs for name, refs in found.items() if name != "pullRequests"}
 
-    def log(self, index: int) -> list[dict]:
+    def discussion(self, request: dict) -> dict:
+        """Returns what is told of a pull request."""
+        found = {"num": request["number"], "title": request["title"], "status": request["status"]}
+        found |= {"author": {"name": request["author"]}, "createdAt": request["commits"][0]["date"]}
+        return found | {"isPullRequest": True, "repo": {"name": self.name, "type": self.kind}}
+
+    def discussion_details(self, request: dict) -> dict:
+        events = [
+            {"id": commit["id"], "type": "commit", "createdAt": commit["date"], "author": {"name": request["author"]}}
+            | {"data": {"subject": commit["message"], "oid": commit["id"]}}
+            for commit in request["commits"]
+        ]
+        said = {"edited": False, "hidden": False, "latest": {"raw": request["description"]}}
+        events[0:0] = [events[0] | {"id": f"{events[0]['id']}-comment", "type": "comment", "data": said}]
+        files = [commit["blobs"] for commit in (request["base"], request["commits"][-1])]
+        names = sorted(name for name in {*files[0], *files[1]} if files[0].get(name) != files[1].get(name))
+        diff = "".join(f"diff --git a/{name} b/{name}\n" for name in names)
+        changes = {"changes": {"base": "refs/heads/main"}, "filesWithConflicts": False, "diff": diff}
+        return self.discussion(request) | changes | {"events": events}
+
+    def log(self, commit: dict) -> list[dict]:
         return [
             {"id": commit["id"], "title": commit["message"], "message": commit["description"], "date": commit["date"]}
             | {"authors": [{"user": self.name.split("/")[0]}]}
-            for commit in reversed(self.history[: index + 1])
+            for commit in self._before(commit)
         ]
 
 

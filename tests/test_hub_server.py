@@ -131,6 +131,53 @@ assert not api.repo_exists("me/x") and api.repo_exists("me/x", repo_type="datase
     assert len([line for line in hub.requests if line.startswith("PUT /objects/")]) == 1, "it is there already"
 
 
+def test_pull_requests(hub, run):
+    hub.add("datasets/other/x", {"README.md": b"---\nlicense: mit\n---\nfirst", "a.bin": b"\0" * 3000, "gone": b"g"})
+    hub.add("datasets/other/shut", visibility="private")
+    hub.tokens["hf_reader"] = ("me", "read")
+    run("""
+where = {"repo_id": "other/x", "repo_type": "dataset"}
+start = api.repo_info(**where).sha
+
+def operations(text):
+    card = CommitOperationAdd("README.md", f"---\\nlicense: mit\\n---\\n{text}".encode())
+    return [card, CommitOperationAdd("b.bin", b"\\0" * 5000), CommitOperationDelete("gone")]
+
+def propose(text, **more):
+    about = where | {"commit_message": f"Say {text}", "commit_description": "It\\nis better."} | more
+    return api.create_commit(operations=operations(text), create_pr=True, **about)
+
+fails("HfHubHTTPError", 403, api.create_commit, **where, operations=operations("no"), commit_message="No")
+fails("HfHubHTTPError", 403, propose, "no", token="hf_reader")
+fails("RepositoryNotFoundError", 404, propose, "no", repo_id="other/shut")
+fails("RevisionNotFoundError", 404, propose, "no", parent_commit="0" * 40)
+first = propose("second", parent_commit=start)
+assert (first.pr_num, first.pr_revision) == (1, "refs/pr/1")
+assert first.pr_url == f"{os.environ['HF_ENDPOINT']}/datasets/other/x/discussions/1"
+assert propose("third").pr_num == 2
+assert api.repo_info(**where).sha == start and "gone" in api.list_repo_files(**where)
+info = api.repo_info(**where, revision="refs/pr/1", files_metadata=True)
+assert info.sha == first.oid and {file.rfilename for file in info.siblings} >= {"README.md", "a.bin", "b.bin"}
+assert sorted(api.list_repo_files(**where, revision="refs/pr/1")) == [".gitattributes", "README.md", "a.bin", "b.bin"]
+for revision, text in ("refs/pr/1", "second"), ("refs/pr/2", "third"), (first.oid, "second"), ("main", "first"):
+    assert Path(api.hf_hub_download(**where, filename="README.md", revision=revision)).read_text().endswith(text)
+assert Path(api.hf_hub_download(**where, filename="b.bin", revision="refs/pr/1")).stat().st_size == 5000
+fails("RevisionNotFoundError", 404, api.repo_info, **where, revision="refs/pr/3")
+refs = api.list_repo_refs(**where, include_pull_requests=True).pull_requests
+assert [ref.ref for ref in refs] == ["refs/pr/1", "refs/pr/2"]
+assert [commit.commit_id for commit in api.list_repo_commits(**where, revision="refs/pr/1")][:2] == [first.oid, start]
+found = list(api.get_repo_discussions(**where, discussion_status="open", discussion_type="pull_request", author="me"))
+assert [(one.num, one.title) for one in found if one.is_pull_request] == [(1, "Say second"), (2, "Say third")]
+assert not list(api.get_repo_discussions(**where, discussion_type="discussion"))
+assert not list(api.get_repo_discussions(**where, author="other"))
+details = api.get_discussion_details(**where, discussion_num=1)
+assert (details.status, details.target_branch, details.conflicting_files) == ("open", "refs/heads/main", False)
+assert details.events[0].content == "It\\nis better." and details.events[1].oid == first.oid
+assert all(f"b/{name}" in details.diff for name in ("README.md", "b.bin", "gone")) and "a.bin" not in details.diff
+""")
+    assert [commit["message"] for commit in hub.repositories["datasets/other/x"]["commits"]] == ["Add files"]
+
+
 def test_datasets_are_loaded_and_streamed(hub, run):
     hub.add("datasets/me/shut", {"a.csv": b"a"})
     run(f"""
