@@ -75,10 +75,14 @@ def to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = 
     """Returns the picture upright, `uint8` of shape `(height, width, 3)`; the size is that before it is turned."""
     # Threads of a frame that is freed after a fork, in the child, are waited for without end.
     image = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
-    is_transposed, is_upside_down, is_reversed = orientation(frame)
-    if is_transposed:
-        image = image.transpose(1, 0, 2)
-    return image[:: -1 if is_upside_down else 1, :: -1 if is_reversed else 1]
+    return turned(image, orientation(frame))
+
+
+def turned(image: np.ndarray, way: Orientation) -> np.ndarray:
+    """Returns a stored picture, or a plane of it, of shape `(height, width, ...)`, as it is shown."""
+    if way.is_transposed:
+        image = image.swapaxes(0, 1)
+    return image[:: -1 if way.is_upside_down else 1, :: -1 if way.is_reversed else 1]
 
 
 def resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
