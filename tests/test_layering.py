@@ -30,8 +30,8 @@ OWNERS = {
     "decord": {"media/decord_decoder.py"},
     "torchcodec": {"media/torchcodec_decoder.py"},
     "av": {
-        *(f"media/{name}.py" for name in ("clock", "container", "frame_arrays", "probe", "pyav_decoder", "remux")),
-        "media/timetable.py",
+        *(f"media/{name}.py" for name in ("clock", "container", "frame_arrays", "playable", "probe", "pyav_decoder")),
+        *("media/remux.py", "media/timetable.py"),
         "demo/drawing.py",  # which draws videos
     },
     "xxhash": {"files.py", "media/frame_store.py", "media/library.py"},

@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # whose names tools see
     from .inventory import read_inventory as read_inventory
     from .inventory import take_inventory as take_inventory
     from .inventory import write_inventory as write_inventory
+    from .playable import browser_problem as browser_problem
+    from .playable import write_playable_copy as write_playable_copy
 
 # Imported when asked for: what needs torch, or only a command uses.
 _PARTS = {
@@ -49,6 +51,7 @@ _PARTS = {
     "YOUTUBE_PACE_S": "download",
     "adopt_videos": "adopt",
     "backend_problems": "decode",
+    "browser_problem": "playable",
     "build_frame_stores": "build_frames",
     "compare_inventories": "inventory",
     "decode_frames": "decode",
@@ -60,6 +63,7 @@ _PARTS = {
     "read_inventory": "inventory",
     "take_inventory": "inventory",
     "write_inventory": "inventory",
+    "write_playable_copy": "playable",
 }
 __all__ = [
     "FAILURES",
