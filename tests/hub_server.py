@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from .hub_store import HubError, Repository, card_problems
+from .hub_store import SDKS, HubError, Repository, card_problems
 
 
 @dataclass
@@ -90,9 +90,10 @@ class Server(ThreadingHTTPServer):
 
 class HubServer:
     """
-    Holds models as `repositories["me/x"]` and datasets as `repositories["datasets/me/x"]`, see `Repository`, and the
-    LFS `objects` by their SHA-256. `tokens` tells whose each token is and what it may do, "read" or "write"; everybody
-    belongs to the `organizations`. `requests` lists what was asked, `errors` what this server itself stumbled on.
+    Holds models as `repositories["me/x"]`, datasets as `repositories["datasets/me/x"]` and Spaces as
+    `repositories["spaces/me/x"]`, see `Repository`, and the LFS `objects` by their SHA-256. `tokens` tells whose each
+    token is and what it may do, "read" or "write"; everybody belongs to the `organizations`. `requests` lists what was
+    asked, `errors` what this server itself stumbled on.
     """
 
     def __init__(self):
@@ -185,17 +186,17 @@ class HubServer:
             if user is None:
                 raise HubError(401, "Invalid username or password.")
             return self._whoami(*user) if path == "/api/whoami-v2" else self._create_or_delete(request, user)
-        if match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+        if match := re.fullmatch(r"/(datasets/|spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             proposes = "ref" not in request.json  # to a pull request, which those may open who may not write
             self._repository(f"{match[1] or ''}{match[2]}", user, writes=True, proposes=proposes)
             return {"transfer": "basic", "objects": [self._upload_to(item) for item in request.json["objects"]]}
-        if match := re.fullmatch(r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)", path):
+        if match := re.fullmatch(r"/(datasets/|spaces/)?(.+?)/resolve/([^/]+)/(.+)", path):
             repository = self._repository(f"{match[1] or ''}{match[2]}", user, opens=True)
             return Answer(*repository.open(unquote(match[3]), unquote(match[4]), request.headers.get("Range") or ""))
-        pattern = r"/api/(models|datasets)/([^/]+(?:/[^/]+)?)(?:/([a-z-]+)(?:/([^/]+)(?:/(.*))?)?)?"
+        pattern = r"/api/(models|datasets|spaces)/([^/]+(?:/[^/]+)?)(?:/([a-z-]+)(?:/([^/]+)(?:/(.*))?)?)?"
         if not (match := re.fullmatch(pattern, path)):  # such as the Parquet export of datasets-server
             raise HubError(404, "Not found")
-        key, action = match[2] if match[1] == "models" else f"datasets/{match[2]}", match[3] or "revision"
+        key, action = match[2] if match[1] == "models" else f"{match[1]}/{match[2]}", match[3] or "revision"
         writes = method not in ("GET", "HEAD") and action != "paths-info"
         proposes = action in ("preupload", "commit") and request.flag("create_pr")
         repository = self._repository(key, user, writes, action in ("tree", "paths-info"), proposes)
@@ -209,7 +210,8 @@ class HubServer:
         Returns a repository to one who may have it, or raises what the Hub answers; where one `proposes` what is
         written, to one who may see it.
         """
-        repository, namespace = self.repositories.get(key), key.removeprefix("datasets/").split("/")[0]
+        repository = self.repositories.get(key)
+        namespace = key.removeprefix("datasets/").removeprefix("spaces/").split("/")[0]
         if user is None and (repository is None or repository.private or writes):
             raise HubError(401, "Invalid username or password.", "RepoNotFound")
         if repository is None or (repository.private and namespace not in (user[0], *self.organizations)):
@@ -246,6 +248,8 @@ class HubServer:
         found = {"url": f"{self.url}/{key}", "name": name, "id": name}
         if key in self.repositories:
             raise HubError(409, f"You already created this {kind} repo", **found)
+        if kind == "space" and content.get("sdk") not in SDKS:
+            raise HubError(400, f"A Space needs an SDK, one of {', '.join(SDKS)}")
         self.add(key, visibility=content.get("visibility") or ("private" if content.get("private") else "public"))
         return found
 

@@ -23,6 +23,9 @@ LICENSES += (
     " cc-by-nc-nd-4.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-sa-4.0 gpl-2.0 gpl-3.0 mit odc-by openrail other unknown"
 )
 CODE = re.compile("[a-z]{2,3}")
+SDKS = "docker", "gradio", "static"
+COLOURS = "blue", "gray", "green", "indigo", "pink", "purple", "red", "yellow"
+SPACE_CARD = b"---\ntitle: X\nemoji: x\nsdk: docker\n---\n\nCheck out the configuration reference\n"
 
 
 class HubError(Exception):
@@ -63,17 +66,20 @@ class Blob:
 
 class Repository(dict):
     """
-    A model or a dataset; its fields are items and attributes alike. `commits` are those pushed, and `tags` the number
-    of pushed commits there were: 0 is the commit that every repository begins with. `pull_requests` have `commits` of
-    their own, and are in the order of their numbers. `gated` shuts the files off to all users but those in
-    `authorized`.
+    A model, a dataset or a Space; its fields are items and attributes alike. `commits` are those pushed, and `tags`
+    the number of pushed commits there were: 0 is the commit that every repository begins with. `pull_requests` have
+    `commits` of their own, and are in the order of their numbers. `gated` shuts the files off to all users but those
+    in `authorized`.
     """
 
     def __init__(self, key: str, visibility: str | None, clock: Iterator[int]):
-        kind, name = ("dataset", key.removeprefix("datasets/")) if key.startswith("datasets/") else ("model", key)
+        name = key.removeprefix("datasets/").removeprefix("spaces/")
+        kind = "model" if name == key else key.split("s/")[0]
         super().__init__(key=key, kind=kind, name=name, visibility=visibility or "public", commits=[], tags={})
         self.update(gated=False, authorized=set(), clock=clock, pull_requests=[])
-        self.initial = self._made(None, "initial commit", "", {".gitattributes": Blob(GITATTRIBUTES, lfs=False)})
+        files = {".gitattributes": GITATTRIBUTES} | ({"README.md": SPACE_CARD} if kind == "space" else {})
+        blobs = {path: Blob(data, lfs=False) for path, data in files.items()}
+        self.initial = self._made(None, "initial commit", "", blobs)
 
     def __getattr__(self, name: str):
         if name in self:
@@ -362,4 +368,9 @@ CHECKS = [
     ("model-index", _is_model_index, "a list of models with results"),
     ("configs", _are_configs, "a list of entries, each with config_name and data_files"),
     ("language", lambda value: _are_strings(value) and all(map(CODE.fullmatch, value)), "a list of codes such as en"),
+    ("sdk", lambda value: value in SDKS, f"one of {SDKS}"),
+    *((name, lambda value: value in COLOURS, f"one of {COLOURS}") for name in ("colorFrom", "colorTo")),
+    ("emoji", lambda value: isinstance(value, str) and len(value) <= 2, "an emoji"),
+    ("app_port", lambda value: type(value) is int, "a number"),
+    ("pinned", lambda value: type(value) is bool, "true or false"),
 ]
