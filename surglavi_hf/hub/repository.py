@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.hf_api import DatasetInfo, ModelInfo, RepoSibling
+from huggingface_hub.hf_api import DatasetInfo, ModelInfo, RepoSibling, SpaceInfo
 from huggingface_hub.utils import validate_repo_id
 
 from .failures import TRIES, GarbageError, HubError, Result, endpoint, retried
@@ -45,7 +45,7 @@ class Repository:
 
     Args:
         repo_id: `NAME/REPOSITORY`.
-        repo_type: "model" or "dataset".
+        repo_type: "model", "dataset" or "space"; a Space is made as one of Docker.
         public: Whether everybody may see it; None for as it is. It is made with the first commit, private unless this
             is set.
         tries: Of each thing that is asked of the Hub.
@@ -69,7 +69,7 @@ class Repository:
         if get_token() is None:
             raise HubError(f"{repo_id}: nobody is logged in; run hf auth login, or set HF_TOKEN")
         self._api = HfApi()
-        self.exists, self.private = True, True
+        self.exists, self.private, self.gated = True, True, False
         self.head: str | None = None
         self._files: dict[str, RepoSibling] = {}
         self._refresh()
@@ -144,7 +144,7 @@ class Repository:
     def _ask(self, action: Callable[[], Result]) -> Result:
         return retried(action, self.repo_id, self._tries)
 
-    def _info(self) -> ModelInfo | DatasetInfo:
+    def _info(self) -> ModelInfo | DatasetInfo | SpaceInfo:
         info = self._api.repo_info(self.repo_id, repo_type=self.repo_type, files_metadata=True)
         if not isinstance(info.sha, str) or not isinstance(info.private, bool):
             raise GarbageError("a repository without a commit")
@@ -160,10 +160,14 @@ class Repository:
             self.exists = False
             return
         self.exists, self.private, self.head = True, info.private, info.sha
+        self.gated = bool(info.gated)
         self._files = {file.rfilename: file for file in info.siblings or []}
 
     def _create(self) -> None:
-        self._api.create_repo(self.repo_id, repo_type=self.repo_type, private=not self.public, exist_ok=True)
+        sdk = "docker" if self.repo_type == "space" else None
+        self._api.create_repo(
+            self.repo_id, repo_type=self.repo_type, private=not self.public, exist_ok=True, space_sdk=sdk
+        )
 
     def _publish(self) -> None:
         self._api.update_repo_settings(self.repo_id, repo_type=self.repo_type, private=False)
