@@ -21,10 +21,13 @@ ROOMS = {
     "hub": {"data", "evaluation"},  # of the latter reports only
     "training": {"data", "surgclip", "evaluation", "hub"},
     "demo": {"data", "media", "surgclip", "evaluation", "training"},
-    "cli": {"data", "media", "surgclip", "models", "evaluation", "hub", "training", "demo"},
+    "explorer": {"data", "media", "evaluation"},
+    "cli": {"data", "media", "surgclip", "models", "evaluation", "hub", "training", "demo", "explorer"},
 }
 OWNERS = {
-    "sqlite3": {"data/database.py", "data/write_database.py"},
+    "sqlite3": {"data/database.py", "data/write_database.py", "explorer/words.py"},
+    "starlette": {"explorer/app.py", "explorer/guard.py"},
+    "uvicorn": {"explorer/serve.py"},
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
     "huggingface_hub.HfApi": {"hub/background.py", "hub/repository.py"},
     "decord": {"media/decord_decoder.py"},

@@ -46,7 +46,7 @@ def read_pictures(
             return images if height is None else [_lowered(image, height) for image in images]
     if not video.is_file():
         raise FileNotFoundError(f"neither a video nor frames of {name} are in {library.root}")
-    return [_jpeg(picture, height) for picture in video_pictures(video, times)]
+    return [as_jpeg(picture, height) for picture in video_pictures(video, times)]
 
 
 def video_pictures(path: Path, times: np.ndarray) -> np.ndarray:
@@ -75,10 +75,30 @@ def _decoded(path: Path, times: np.ndarray) -> np.ndarray:
 def _lowered(image: bytes, height: int) -> bytes:
     if simplejpeg.decode_jpeg_header(image)[0] <= height:
         return image
-    return _jpeg(simplejpeg.decode_jpeg(image, min_height=height), height)
+    return as_jpeg(simplejpeg.decode_jpeg(image, min_height=height), height)
 
 
-def _jpeg(picture: np.ndarray, height: int | None) -> bytes:
+def side_by_side(images: Sequence[bytes]) -> bytes:
+    """Returns JPEG pictures as one, left to right, each as large as the first."""
+    pictures = [simplejpeg.decode_jpeg(image) for image in images]
+    height, width = pictures[0].shape[:2]
+    alike = [
+        picture
+        if picture.shape[:2] == (height, width)
+        else np.asarray(Image.fromarray(picture).resize((width, height)))
+        for picture in pictures
+    ]
+    return as_jpeg(np.concatenate(alike, axis=1))
+
+
+def as_jpeg(picture: np.ndarray, height: int | None = None) -> bytes:
+    """
+    Returns a picture as JPEG.
+
+    Args:
+        picture: `np.uint8` of shape `(height, width, 3)`.
+        height: In pixels, at most.
+    """
     if height is not None and picture.shape[0] > height:
         width = max(1, round(picture.shape[1] * height / picture.shape[0]))
         picture = np.asarray(
