@@ -8,10 +8,21 @@ import sys
 
 from ..faults import report
 from ..options import with_dashes
-from . import clips, compare, corpus, evaluation, hub, library, model, predict, training
+from . import clips, compare, corpus, evaluation, explore, hub, library, model, predict, training
 from .command import CommandParser
 
-_GROUPS = (corpus, library, model, training, evaluation, compare, predict, clips, hub)  # in the order of --help
+_GROUPS = (
+    corpus,
+    library,
+    model,
+    training,
+    evaluation,
+    compare,
+    predict,
+    clips,
+    explore,
+    hub,
+)  # in the order of --help
 
 
 def main(arguments: list[str] | None = None) -> int:
