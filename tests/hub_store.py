@@ -178,7 +178,8 @@ class Repository(dict):
 
     def _made(self, parent: dict | None, message: str, description: str, blobs: dict[str, Blob]) -> dict:
         count = next(self.clock)
-        name = hashlib.sha1(f"{self.key} {count} {message}".encode()).hexdigest()
+        content = sorted((path, blob.git_oid) for path, blob in blobs.items())  # clients keep files by commit
+        name = hashlib.sha1(f"{self.key} {count} {message} {content}".encode()).hexdigest()
         date = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=count)
         found = {"id": name, "parent": parent, "message": message, "description": description, "blobs": blobs}
         found["files"] = {path: blob.data for path, blob in blobs.items()}

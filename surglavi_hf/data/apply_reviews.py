@@ -45,7 +45,7 @@ class AppliedReviews:
         database: The new one.
         actions: How many reviews there are of captions without conflict, by action.
         changed: Captions that differ from the reviewed database.
-        retimed: Of these the ones with another start or end.
+        retimed: Numbers of those of these that start or end at another time.
         added: Captions that are new.
         deleted: Captions that are gone.
         flagged: Captions that somebody flagged and nobody approved or deleted since; nothing was done to them.
@@ -56,7 +56,7 @@ class AppliedReviews:
     database: Path
     actions: dict[str, int]
     changed: int
-    retimed: int
+    retimed: tuple[int, ...]
     added: int
     deleted: int
     flagged: int
@@ -109,8 +109,7 @@ def apply_reviews(data_dir: str | os.PathLike, output: str | os.PathLike) -> App
         )
     changed: dict[int, dict[str, Any]] = {}
     added: dict[int, dict[str, Any]] = {}
-    deleted, conflicts, actions = [], [], Counter(dict.fromkeys(ACTIONS, 0))
-    retimed = flagged = 0
+    deleted, conflicts, actions, flagged = [], [], Counter(dict.fromkeys(ACTIONS, 0)), 0
     with open_database(database) as connection:
         stored = _read(connection, by_caption)
         for caption_id, reviews in sorted(by_caption.items()):
@@ -130,13 +129,12 @@ def apply_reviews(data_dir: str | os.PathLike, output: str | os.PathLike) -> App
                 deleted.append(caption_id)
             elif columns:
                 changed[caption_id] = columns
-                retimed += "duration" in columns
         write_changed_database(connection, output, changed, added, deleted)
     return AppliedReviews(
         database=output,
         actions={action: count for action, count in actions.items() if count},
         changed=len(changed),
-        retimed=retimed,
+        retimed=tuple(caption_id for caption_id, columns in changed.items() if "duration" in columns),
         added=len(added),
         deleted=len(deleted),
         flagged=flagged,

@@ -12,15 +12,19 @@ if TYPE_CHECKING:  # whose names tools see
     from .failures import HubError as HubError
     from .model_push import push_model as push_model
     from .repository import Pushed as Pushed
+    from .reviews_push import ProposedReviews as ProposedReviews
+    from .reviews_push import push_reviews as push_reviews
 
 # Imported when asked for: training needs cards and pushing in the background, not the datasets.
 _PARTS = {
     "BackgroundPush": "background",
     "HubError": "failures",
+    "ProposedReviews": "reviews_push",
     "Pushed": "repository",
     "PushedDataset": "dataset_push",
     "push_dataset": "dataset_push",
     "push_model": "model_push",
+    "push_reviews": "reviews_push",
     "render_model_card": "cards",
 }
 __all__ = list(_PARTS)

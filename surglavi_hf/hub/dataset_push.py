@@ -3,11 +3,11 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data import TAKEDOWN_NAME, SplitOptions, Takedown, find_database, read_corpus_info
+from ..data import TAKEDOWN_NAME, CorpusInfo, SplitOptions, Takedown, find_database, read_corpus_info
 from ..data.embeddings import EMBEDDINGS, Embeddings
 from .dataset_card import COMPUTED, render_dataset_card
 from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, with_copies, write_shards
@@ -70,39 +70,76 @@ def push_dataset(
     find_database(data_dir)  # before the Hub is asked anything
     repository = Repository(repo_id, "dataset", public)
     published = Takedown.of_text(repository.read_text(TAKEDOWN_NAME) or "")
-    both = with_copies(data_dir, asked | published)
-    splits = splits or SplitOptions()
+    both, corpus = with_copies(data_dir, asked | published), read_corpus_info(data_dir)
     with tempfile.TemporaryDirectory(prefix="surglavi-") as folder:
-        parts = list(_write(Path(data_dir), both, splits, given, Path(folder)))
-        if not {"all", "videos"} <= {part.config for part in parts}:
-            raise ValueError(f"{data_dir} has no clip-caption pairs to publish; see surglavi check {data_dir}")
-        if given is not None and parts[-1].config != EMBEDDINGS:
-            raise ValueError(
-                f"none of the {len(given.caption_id):,} embeddings of {embeddings} is of a caption that is published; "
-                "embed the clips of this database"
-            )
-        corpus = read_corpus_info(data_dir)
-        card = render_dataset_card(repo_id, parts, both, given, corpus)
-        files: dict[str, Content] = {name: path for part in parts for name, path in part.files.items()}
-        files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
-        if len(both):
-            files[TAKEDOWN_NAME] = both.to_text().encode()
-        check_dataset_files(files)
-        earlier = {name for name in repository.files if SHARD_NAME.fullmatch(name)}
+        parts = write_tables(data_dir, both, splits or SplitOptions(), given, Path(folder))
+        files = dataset_files(repository, parts, both, given, corpus)
+        earlier = published_shards(repository)
         pushed = repository.push(files, earlier, f"Push tables of {corpus.title if corpus else 'SurgLaVi'}", tag)
-    rows = {(part.config, part.split): len(part.dataset) for part in parts}
     newly = (both - published) if earlier else Takedown()
-    return PushedDataset(pushed, rows, both, newly, unknown_entries(data_dir, asked))
+    return PushedDataset(pushed, count_rows(parts), both, newly, unknown_entries(data_dir, asked))
 
 
-def _write(
-    data_dir: Path, takedown: Takedown, splits: SplitOptions, embeddings: Embeddings | None, folder: Path
-) -> Iterator[SplitTables]:
-    embedded = []
-    for config, split, dataset in published_splits(data_dir, takedown, splits):
-        yield write_shards(config, split, dataset, folder)
+def write_tables(
+    data_dir: str | os.PathLike,
+    takedown: Takedown,
+    splits: SplitOptions,
+    embeddings: Embeddings | None,
+    folder: Path,
+    cache_dir: Path | None = None,
+) -> list[SplitTables]:
+    """
+    Writes all that is published of the database in a folder, as [`published_splits`] gives it.
+
+    Args:
+        data_dir, takedown, splits, cache_dir: Of these.
+        embeddings: To publish beside captions.
+        folder: Where Parquet files are written.
+
+    Raises:
+        ValueError: there are no captions, or none that has one of the embeddings.
+    """
+    parts, embedded = [], []
+    for config, split, dataset in published_splits(data_dir, takedown, splits, cache_dir):
+        parts.append(write_shards(config, split, dataset, folder))
         if config == "all" and embeddings is not None:
             embedded.append((split, embeddings.of(dataset.data.table["caption_id"].to_numpy())))
-    for split, dataset in embedded:
-        if len(dataset):
-            yield write_shards(EMBEDDINGS, split, dataset, folder)
+    if not {"all", "videos"} <= {part.config for part in parts}:
+        raise ValueError(f"{data_dir} has no clip-caption pairs to publish; see surglavi check {data_dir}")
+    parts += [write_shards(EMBEDDINGS, split, dataset, folder) for split, dataset in embedded if len(dataset)]
+    if embeddings is not None and parts[-1].config != EMBEDDINGS:
+        raise ValueError(
+            f"none of the {len(embeddings.caption_id):,} embeddings of {embeddings.source} is of a caption that is "
+            "published; embed the clips of this database"
+        )
+    return parts
+
+
+def dataset_files(
+    repository: Repository,
+    parts: Sequence[SplitTables],
+    takedown: Takedown,
+    embeddings: Embeddings | None,
+    corpus: CorpusInfo | None,
+) -> dict[str, Content]:
+    """
+    Returns the files of a dataset by path: tables, the takedown list, and the card with the words that others wrote
+    into that of the repository. Raises ValueError where one of them must not be published.
+    """
+    card = render_dataset_card(repository.repo_id, parts, takedown, embeddings, corpus)
+    files: dict[str, Content] = {name: path for part in parts for name, path in part.files.items()}
+    files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
+    if len(takedown):
+        files[TAKEDOWN_NAME] = takedown.to_text().encode()
+    check_dataset_files(files)
+    return files
+
+
+def published_shards(repository: Repository) -> set[str]:
+    """Returns the paths of the tables that an earlier push left."""
+    return {name for name in repository.files if SHARD_NAME.fullmatch(name)}
+
+
+def count_rows(parts: Sequence[SplitTables]) -> dict[tuple[str, str], int]:
+    """Returns how many rows each config and split has."""
+    return {(part.config, part.split): len(part.dataset) for part in parts}

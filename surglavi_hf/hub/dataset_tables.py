@@ -39,7 +39,7 @@ class SplitTables:
 
 
 def published_splits(
-    data_dir: str | os.PathLike, takedown: Takedown, splits: SplitOptions
+    data_dir: str | os.PathLike, takedown: Takedown, splits: SplitOptions, cache_dir: str | os.PathLike | None = None
 ) -> Iterator[tuple[str, str, Dataset]]:
     """
     Yields config, split and rows of all that is published of the database in a folder; a split without rows is left
@@ -49,9 +49,11 @@ def published_splits(
         data_dir: Holds `surglavi_beta.db`.
         takedown: What is left out.
         splits: Shares of the videos that make further splits.
+        cache_dir: Where rows lie meanwhile; by default in the cache of datasets, for the next time.
     """
+    where = {"data_dir": os.fspath(data_dir), "cache_dir": cache_dir and os.fspath(cache_dir)}
     for config in CONFIGS:
-        for split, dataset in load_dataset("surglavi", config, data_dir=os.fspath(data_dir), **asdict(splits)).items():
+        for split, dataset in load_dataset("surglavi", config, **where, **asdict(splits)).items():
             dataset = dataset.remove_columns([name for name in _LOCAL if name in dataset.features])
             table = takedown.applied_to(dataset.data.table)
             if table.num_rows:

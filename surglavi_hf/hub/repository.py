@@ -81,15 +81,20 @@ class Repository:
         """Paths of all files in it."""
         return set(self._files)
 
+    def download(self, path: str) -> Path:
+        """Returns a file of it, in the cache of this machine. Raises HubError where it cannot be had."""
+        return Path(
+            self._ask(
+                lambda: self._api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=self.head)
+            )
+        )
+
     def read_text(self, path: str) -> str | None:
         """Returns a text file of it; None where there is none. Raises ValueError where it is not UTF-8."""
         if path not in self._files:
             return None
-        local = self._ask(
-            lambda: self._api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=self.head)
-        )
         try:
-            return Path(local).read_text(encoding="utf-8")
+            return self.download(path).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path} of {self.repo_id} is no UTF-8 text ({error.reason}); mend it on the Hub"
@@ -141,6 +146,47 @@ class Repository:
             self.head = self._ask(lambda: self._commit(files, remove, message, parent))
         return changed
 
+    def propose(
+        self, files: Mapping[str, Content], remove: Collection[str], title: str, description: str
+    ) -> tuple[str | None, set[str]]:
+        """
+        Opens a pull request that adds and removes files, unless nothing would change; nothing else is touched.
+
+        Args:
+            files: By their path in the repository.
+            remove: Paths that are not to be there.
+            title, description: Of the pull request.
+
+        Returns:
+            Its address, None where there is none, and what changes.
+
+        Raises:
+            HubError: it failed.
+        """
+        changed = self._changes(files, remove)
+        if not changed:
+            return None, changed
+        operations = self._operations(files, changed)
+        about = {"repo_type": self.repo_type, "create_pr": True}
+        additions = [operation for operation in operations if isinstance(operation, CommitOperationAdd)]
+        self._ask(lambda: self._api.preupload_lfs_files(self.repo_id, additions, **about))
+        try:
+            made = retried(
+                lambda: self._api.create_commit(
+                    self.repo_id,
+                    operations,
+                    commit_message=title,
+                    commit_description=description,
+                    parent_commit=self.head,
+                    **about,
+                ),
+                self.repo_id,
+                tries=1,  # where only the answer is lost, another try is another pull request
+            )
+        except HubError as error:
+            raise HubError(f"{error}; before, look whether {self.url}/discussions has the pull request") from error
+        return made.pr_url, changed
+
     def _ask(self, action: Callable[[], Result]) -> Result:
         return retried(action, self.repo_id, self._tries)
 
@@ -173,11 +219,7 @@ class Repository:
         self._api.update_repo_settings(self.repo_id, repo_type=self.repo_type, private=False)
 
     def _commit(self, files: Mapping[str, Content], remove: Collection[str], message: str, parent: str | None) -> str:
-        changed = self._changes(files, remove)
-        operations = [
-            CommitOperationAdd(path, files[path]) if path in files else CommitOperationDelete(path, is_folder=False)
-            for path in sorted(changed)
-        ]
+        operations = self._operations(files, self._changes(files, remove))
         if not operations:  # the answer to an earlier try was lost
             return self.head
         try:
@@ -187,6 +229,15 @@ class Repository:
         except Exception:
             self._refresh()
             raise
+
+    @staticmethod
+    def _operations(
+        files: Mapping[str, Content], changed: Collection[str]
+    ) -> list[CommitOperationAdd | CommitOperationDelete]:
+        return [
+            CommitOperationAdd(path, files[path]) if path in files else CommitOperationDelete(path, is_folder=False)
+            for path in sorted(changed)
+        ]
 
     def _changes(self, files: Mapping[str, Content], remove: Collection[str]) -> set[str]:
         added = {path for path, content in files.items() if not _is_same(self._files.get(path), content)}

@@ -85,7 +85,7 @@ def test_reviews_are_applied_to_a_copy(database, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"corpus", "new.db"}
     counts = {"change": 2, "flag": 2, "approve": 1, "add": 2, "delete": 3, "restore": 1}
     assert (done.database, done.actions) == (tmp_path / "new.db", counts)
-    assert (done.changed, done.retimed, done.added, done.deleted, done.flagged) == (2, 1, 1, 1, 1)
+    assert (done.changed, done.retimed, done.added, done.deleted, done.flagged) == (2, (7,), 1, 1, 1)
     assert (done.conflicts, done.skipped) == ((), 0)
     expected = {row["caption_id"]: row for row in before[1]}
     expected[7] |= {"caption": "Der Schnitt", "start_time": 0.5, "duration": 2.0}
