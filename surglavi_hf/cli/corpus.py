@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that make and show a corpus: import, demo, check, tree."""
+"""Commands that make, show and correct a corpus: import, demo, check, tree, review."""
 
 import argparse
 import json
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from ..options import add_options, options_of
-from .command import add_command, add_data_dir, whole
+from .command import add_command, add_data_dir, show_table, whole
+
+if TYPE_CHECKING:
+    from ..data.apply_reviews import AppliedReviews
+    from ..data.reviews import Review
 
 
 def add_commands(commands: Any) -> None:
@@ -51,6 +56,19 @@ def add_commands(commands: Any) -> None:
         help="the phases, steps and tasks of a video",
         description="Prints the captions of a video with their times, each under the one it lies in.",
         example="tree procedure-001 --data-dir demo/corpus",
+    )
+    add_command(
+        commands,
+        "review",
+        _review,
+        _review_options,
+        help="what reviewers of surglavi explore --review corrected: listed, or applied",
+        description="Reads the reviews that lie beside a database, in reviews.jsonl. list shows them. apply makes a "
+        "new database with them applied, or a pull request on a dataset that surglavi push-dataset filled; the "
+        "database that was reviewed stays as it is. A caption whose reviews were made from other values than are "
+        "there is left as it is and listed: exit status 1.",
+        example="review apply --data-dir DIR --output NEW.db",
+        error_status=2,
     )
 
 
@@ -122,3 +140,124 @@ def _import(options: argparse.Namespace) -> int:
         show(f"{len(done.unused):,} videos have no captions and are left out, such as {done.unused[0]}")
     show(f"next: surglavi check {done.database.parent}")
     return 0
+
+
+def _review_options(parser: argparse.ArgumentParser) -> None:
+    from ..data import SplitOptions
+
+    parser.add_argument("action", choices=("apply", "list"), help="apply them, or list them")
+    add_data_dir(parser, "folder that holds surglavi_beta.db and reviews.jsonl", required=True)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--output", metavar="NEW.db", help="apply: the new database")
+    where.add_argument("--repo-id", metavar="NAME/REPOSITORY", help="apply: open a pull request on this dataset")
+    parser.add_argument("--json", action="store_true", help="list: print each review as a line of JSON")
+    splits = parser.add_argument_group("splits", "with --repo-id, where they are not to stay as they are published")
+    add_options(splits, SplitOptions)
+
+
+def _review(options: argparse.Namespace) -> int:
+    from ..data import SplitOptions
+
+    splits = options_of(SplitOptions, options)
+    given = splits if splits != SplitOptions() else None
+    if options.action == "list":
+        if options.output or options.repo_id or given:
+            raise ValueError("review list shows reviews alone; to apply them: review apply")
+        return _list_reviews(options)
+    if options.json or not (options.output or options.repo_id) or (given and options.output):
+        raise ValueError(
+            "review apply takes --output NEW.db, or --repo-id NAME/REPOSITORY and its splits, and no --json"
+        )
+    if options.output:
+        from ..data.apply_reviews import apply_reviews
+
+        applied = apply_reviews(options.data_dir, options.output)
+        lines = [f"next: surglavi check {applied.database}"]
+    else:
+        from ..hub import push_reviews
+
+        done = push_reviews(options.data_dir, options.repo_id, given)
+        applied, lines = done.applied, [f"{options.repo_id} has all of it already; no pull request was opened"]
+        if done.url:
+            lines = [f"{done.url}: {len(done.changed):,} files change when it is merged"]
+        if done.outdated:
+            lines.append(
+                f"{done.outdated:,} published embeddings are of clips with other times now; when it is merged, run "
+                "surglavi embed and surglavi push-dataset --embeddings"
+            )
+    _show_applied(applied, lines)
+    return 1 if applied.conflicts else 0
+
+
+def _show_applied(applied: "AppliedReviews", lines: list[str]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    counts = f"{applied.changed:,} captions changed, {applied.added:,} added, {applied.deleted:,} deleted"
+    reviews = ", ".join(f"{count:,} {action}" for action, count in applied.actions.items())
+    lines = [f"{counts} (reviews: {reviews or 'none'})", *lines]
+    if applied.flagged:
+        lines.append(f"{applied.flagged:,} captions are flagged, and nobody approved, or deleted them since")
+    if applied.skipped:
+        lines.append(f"{applied.skipped:,} lines of the log are no reviews; they were skipped")
+    if applied.conflicts:
+        rows = [
+            [
+                str(conflict.caption_id),
+                conflict.video_name,
+                conflict.reason,
+                _difference(conflict.expected, conflict.found),
+            ]
+            for conflict in applied.conflicts
+        ]
+        header = ["caption", "video", "why", "reviewed → there"]
+        console.print(show_table("left as they are: reviews of another version", header, _printable(rows)))
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _list_reviews(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from ..data import find_database
+    from ..data.reviews import REVIEWS_NAME, ReviewLog
+
+    log = ReviewLog(find_database(options.data_dir).with_name(REVIEWS_NAME))
+    reviews = log.read()
+    if options.json:
+        for review in reviews:
+            print(json.dumps(asdict(review)))
+        return 0
+    console = Console()
+    header = ["when", "who", "what", "caption", "video", "before → after"]
+    console.print(show_table(f"{len(reviews):,} reviews", header, _printable([_review_row(one) for one in reviews])))
+    return 0
+
+
+def _review_row(review: "Review") -> list[str]:
+    what = "" if review.action == "delete" else _difference(review.before, review.after)
+    remark = " ".join(review.remark.split())
+    said = "; ".join(filter(None, (what, remark and f"“{remark}”")))
+    return [
+        review.time[:16].replace("T", " "),
+        review.reviewer,
+        review.action,
+        str(review.caption_id),
+        review.video_name,
+        said,
+    ]
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Returns the values of fields, those before and after where there are both."""
+    parts = []
+    for name in {**before, **after}:
+        values = [json.dumps(part[name], ensure_ascii=False) for part in (before, after) if name in part]
+        parts.append(f"{name}: {' → '.join(values)}")
+    return "; ".join(parts)
+
+
+def _printable(rows: list[list[str]]) -> list[list[str]]:
+    from ..files import printable
+
+    return [[printable(cell) for cell in row] for row in rows]
