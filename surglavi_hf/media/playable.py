@@ -7,6 +7,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,7 @@ from .container import open_video
 from .errors import GET_ANOTHER, DamagedVideoError, VideoDecodeError
 from .frame_arrays import first_orientation, orientation, turned
 from .pyav_decoder import PyAVDecoder
-from .timetable import read_timetable, stamped_packets
+from .timetable import is_intra, read_timetable, stamped_packets
 
 logger = logging.getLogger(__name__)
 
@@ -65,19 +66,22 @@ _CODECS = {
 _SUBSAMPLINGS = {(2, 2): "4:4:4", (1, 2): "4:2:2", (1, 1): "4:2:0"}
 _EBML, _SEGMENT, _DOCTYPE = b"\x1aE\xdf\xa3", b"\x18S\x80g", b"B\x82"
 _HEAD = 4096  # bytes that an EBML header is within
+_LATE_S = 0.1  # a clock that starts so late is off by some frames, and better than a copy that takes minutes
+_LOOKED_AT = 600  # packets, which most files have two key frames in
 
 
 def browser_problem(path: str | os.PathLike) -> str | None:
     """
     Returns why a browser (Chromium, Firefox, Safari) is not expected to play a file as it is, in a few words, or
     `None` where it can: H.264 of 8 bits, VP9 of 8 bits or AV1, all 4:2:0, in an MP4 or QuickTime file; VP8, VP9 or AV1
-    in WebM; with no sound, or sound of a codec that goes there. Says nothing of damage.
+    in WebM; with no sound, or sound of a codec that goes there. Says nothing of damage. Where the times
+    of frames are uneven, a browser that plays the file may show a neighbour of the right frame.
 
     Raises:
         VideoDecodeError: it cannot be opened, or has no video stream, or none of its frames can be decoded where one
             has to be looked at.
     """
-    container, stream, _ = open_video(str(path))
+    container, stream, start = open_video(str(path))
     with container:
         formats = set(container.format.name.split(","))
         if "mp4" in formats:
@@ -90,9 +94,29 @@ def browser_problem(path: str | os.PathLike) -> str | None:
             name = next((_FORMATS[name] for name in formats if name in _FORMATS), None)
             return name or f"{container.format.long_name} file"
         problem = problem or _streams_problem(container, stream.index, video, audio)
+        if problem is None and abs(start) > _LATE_S:
+            problem = f"a clock that starts at {float(start):.1f} s, which browsers show as it is"
         if problem is None and "mp4" in formats and _is_mirrored(str(path)):
             problem = "mirrored picture, which some browsers do not mirror"
+        if problem is None and stream.codec.canonical_name == "h264" and not _has_entries(container, stream):
+            problem = "groups of pictures that need others, in which some browsers cannot seek"
         return problem
+
+
+def _has_entries(container: InputContainer, stream: av.VideoStream) -> bool:
+    """Whether all can be decoded from a key frame on, by the first packets of H.264."""
+    extradata, key = stream.codec_context.extradata, None
+    try:
+        for packet in islice(container.demux(stream), _LOOKED_AT):
+            if packet.is_keyframe:
+                key = packet.pts
+                if not is_intra(bytes(packet), extradata):  # its picture comes together over those after it
+                    return False
+            elif key is not None and packet.pts is not None and packet.pts < key:  # an open group
+                return False
+    except av.error.FFmpegError:  # damage, of which nothing is said here
+        pass
+    return True
 
 
 def _is_mirrored(path: str) -> bool:

@@ -90,7 +90,7 @@ def _read(path: str, state: tuple) -> Timetable:
                 continue
             pts = packet_pts(packet)
             if packet.is_keyframe and shown:
-                refreshed = refreshed or (codec == "h264" and not _is_intra(bytes(packet), extradata))
+                refreshed = refreshed or (codec == "h264" and not is_intra(bytes(packet), extradata))
                 key_pts = pts
             leading = leading or (pts is not None and key_pts is not None and pts < key_pts)
             place = -1 if packet.pos is None or not (packet.is_keyframe and shown) else packet.pos
@@ -195,7 +195,7 @@ def _paced(path: str, pts: np.ndarray, ranks: np.ndarray, length: Fraction | Non
     return np.array([int(known.min()) + round(int(rank) * length) for rank in ranks], np.int64)
 
 
-def _is_intra(packet: bytes, extradata: bytes | None) -> bool:
+def is_intra(packet: bytes, extradata: bytes | None) -> bool:
     """Whether the picture of an H.264 packet is predicted from no other, by the type of its first slice."""
     at = 0
     while at < len(packet):

@@ -122,6 +122,23 @@ def test_joined_recordings_are_a_problem(tmp_path, name, how):
     assert browser_problem(tmp_path / name) is None
 
 
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("B-frames", None),
+        ("uneven", None),
+        ("open groups", "groups of pictures that need others, in which some browsers cannot seek"),
+        ("no key frames", "groups of pictures that need others, in which some browsers cannot seek"),
+        ("from ten seconds on", "a clock that starts at 10.0 s, which browsers show as it is"),
+        ("VP9", None),
+        ("VP9 from ten seconds on", "a clock that starts at 10.0 s, which browsers show as it is"),
+    ],
+)
+def test_what_chromium_shows_wrongly(tmp_path, write_numbered, name, problem):
+    """Or not at all once it was sought."""
+    assert browser_problem(make(tmp_path, write_numbered, name)[0]) == problem
+
+
 def test_what_is_no_video(tmp_path):
     (tmp_path / "v.mp4").write_bytes(b"none")
     (tmp_path / "w.webm").write_bytes(b"\x1aE\xdf\xa3")
@@ -168,6 +185,8 @@ SOURCES = {
     "Matroska": (".mkv", [(60, 0, {})]),
     "HEVC": (".mp4", [(60, 0, {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=20"}})]),
     "VP9": (".webm", [(60, 0, {"codec": "libvpx-vp9", "options": {"b": "2000000"}})]),
+    "VP9 from ten seconds on": (".webm", [(60, 10, {"codec": "libvpx-vp9", "options": {"b": "2000000"}})]),
+    "no key frames": (".mp4", [(60, 0, {"options": {"x264-params": "intra-refresh=1:keyint=24:bframes=0"}})]),
     "open groups": (".mp4", [(60, 0, OPEN)]),
     "open groups in a stream": (".ts", [(60, 0, OPEN)]),
     "uneven": (".mp4", [(len(UNEVEN), 0, {"times": UNEVEN})]),

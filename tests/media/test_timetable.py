@@ -306,7 +306,7 @@ def test_types_of_slices_that_are_intra(kind, is_intra, begin):
     for before in (b"", unit(9, ""), unit(6, "1") + unit(7, "1") + unit(8, "010")):
         slices = [before, unit(0x65, begin + kind)] if before else [unit(0x65, begin + kind)]
         annex = b"".join(b"\0\0\1" + part for part in slices)
-        assert timetable._is_intra(annex, None) is timetable._is_intra(b"\0" + annex, b"\0\0\0\1") is is_intra
+        assert timetable.is_intra(annex, None) is timetable.is_intra(b"\0" + annex, b"\0\0\0\1") is is_intra
 
 
 @pytest.mark.parametrize("kind", ["1", "010", "00110", "00111"])
@@ -315,16 +315,16 @@ def test_types_of_slices_that_are_intra(kind, is_intra, begin):
 def test_types_of_slices_that_are_predicted(kind, first, size):
     """After start codes and after lengths of any size."""
     parts = [unit(9, ""), unit(6, "011"), unit(first, "1" + kind)]
-    assert not timetable._is_intra(b"".join(b"\0\0\1" + part for part in parts), None)
+    assert not timetable.is_intra(b"".join(b"\0\0\1" + part for part in parts), None)
     content = b"".join(len(part).to_bytes(size, "big") + part for part in parts)
-    assert not timetable._is_intra(content, b"\1\x64\0\x1f" + bytes([0xFC | size - 1]))
+    assert not timetable.is_intra(content, b"\1\x64\0\x1f" + bytes([0xFC | size - 1]))
 
 
 def test_packets_without_slices_are_intra():
     """As far as can be known."""
-    assert timetable._is_intra(b"", None) and timetable._is_intra(b"no start code", None)
-    assert timetable._is_intra(b"\0\0\1" + unit(9, ""), None)
-    assert timetable._is_intra(b"\0\0\0\4" + unit(9, "")[:4], b"\1\x64\0\x1f\xff")
+    assert timetable.is_intra(b"", None) and timetable.is_intra(b"no start code", None)
+    assert timetable.is_intra(b"\0\0\1" + unit(9, ""), None)
+    assert timetable.is_intra(b"\0\0\0\4" + unit(9, "")[:4], b"\1\x64\0\x1f\xff")
 
 
 def test_decoding_times():
