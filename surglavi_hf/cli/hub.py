@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of `surglavi` that push to the Hub: push-dataset, push-model."""
+"""The commands of `surglavi` that push to the Hub: push-dataset, push-model, push-space."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,17 @@ def add_commands(commands: Any) -> None:
         description="Pushes weights, processor, code, settings, reports and a card rendered from them in one commit, "
         "tagged v1, v2, …. Reports are those that surglavi evaluate, probe and retrieval left in FOLDER/evaluation.",
         example="push-model run/model --repo-id me/surgclip",
+    )
+    add_command(
+        commands,
+        "push-space",
+        _push_space,
+        _push_space_options,
+        help="a Space that explores a pushed dataset in the browser, without videos and models",
+        description="Writes a Space (Docker, CPU basic) that runs surglavi explore on a dataset which surglavi "
+        "push-dataset filled, and pushes it in one commit, tagged v1, v2, …. It searches by meaning, too, where the "
+        "dataset has embeddings. It carries the sources of this package, and no video, model or token.",
+        example="push-space --dataset me/surglavi --repo-id me/explorer",
     )
 
 
@@ -108,6 +119,36 @@ def _push_model(options: argparse.Namespace) -> int:
 
     pushed = push_model(options.folder, options.repo_id, options.eval_result, options.public, options.tag)
     _show(Console(), pushed)
+    return 0
+
+
+def _push_space_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", required=True, metavar="NAME/REPOSITORY", help="to explore, for example me/surglavi"
+    )
+    _add_repository(parser, "me/explorer")
+
+
+def _push_space(options: argparse.Namespace) -> int:
+    from ..hub import push_space
+
+    done = push_space(options.dataset, options.repo_id, options.public, options.tag)
+    console = Console()
+    _show(console, done.pushed)
+    if not done.has_embeddings:
+        console.print(
+            f"{options.dataset} has no embeddings, so the Space searches by words alone; surglavi push-dataset "
+            "--embeddings adds them, and push-space then takes them up",
+            markup=False,
+            soft_wrap=True,
+        )
+    if done.needs_token:
+        console.print(
+            f"{options.dataset} is read with a token: at {done.pushed.url}/settings add a secret HF_TOKEN, a token "
+            "that may read this dataset and nothing else",
+            markup=False,
+            soft_wrap=True,
+        )
     return 0
 
 

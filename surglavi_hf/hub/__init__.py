@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # whose names tools see
     from .repository import Pushed as Pushed
     from .reviews_push import ProposedReviews as ProposedReviews
     from .reviews_push import push_reviews as push_reviews
+    from .space_push import PushedSpace as PushedSpace
+    from .space_push import push_space as push_space
 
 # Imported when asked for: training needs cards and pushing in the background, not the datasets.
 _PARTS = {
@@ -22,9 +24,11 @@ _PARTS = {
     "ProposedReviews": "reviews_push",
     "Pushed": "repository",
     "PushedDataset": "dataset_push",
+    "PushedSpace": "space_push",
     "push_dataset": "dataset_push",
     "push_model": "model_push",
     "push_reviews": "reviews_push",
+    "push_space": "space_push",
     "render_model_card": "cards",
 }
 __all__ = list(_PARTS)

@@ -54,6 +54,7 @@ def test_help_waits_for_no_models():
         ("manifest", "--data-dir DIR --compare colleague.jsonl"),
         ("frames", "--data-dir DIR --workers 8"),
         ("doctor", "--data-dir DIR"),
+        ("push-space", "--dataset me/surglavi --repo-id me/explorer"),
     ],
 )
 def test_help_has_an_example(command, example, capsys):
