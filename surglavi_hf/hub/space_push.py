@@ -170,8 +170,8 @@ def _dockerfile(dataset: str, has_embeddings: bool) -> str:
 
 def _card(dataset: str, url: str, has_embeddings: bool) -> Card:
     search = (
-        "by words and, with the embeddings of the dataset, by meaning: clips like a\nclip, and clips like those whose "
-        "captions have some words"
+        "by words and, with the embeddings of the dataset, by meaning: clips like a clip, and clips like those "
+        "whose captions have some words"
     )
     values = {"dataset": dataset, "dataset_url": url, "port": str(PORT)}
     return Card.render(__package__, "space/README.md", values | {"search": search if has_embeddings else "by words"})
