@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surglavi_hf.data import SplitOptions, add_to_takedown, split_position
+from surglavi_hf.data.apply_reviews import apply_reviews
 from surglavi_hf.data.reviews import REVIEWS_NAME, Review, ReviewLog
 from surglavi_hf.hub import HubError, push_dataset, push_reviews
 from surglavi_hf.hub.reviews_push import published_split_options
@@ -272,5 +274,23 @@ def test_nothing_is_left_on_this_machine(hub_server, own, rows, tmp_path, monkey
     note(own, 1, rows[0], "change", caption="b")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "work"))
     (tmp_path / "work").mkdir()
+    cached = {*Path(datasets.config.HF_DATASETS_CACHE).rglob("*.arrow")}
     push_reviews(own, "me/surglavi")
     assert not [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+    assert cached and {*Path(datasets.config.HF_DATASETS_CACHE).rglob("*.arrow")} == cached
+
+
+def test_it_starts_from_what_was_read(hub_server, own, rows, monkeypatch):
+    """Where somebody pushes meanwhile, the pull request does not undo it unseen."""
+    push_dataset(own, "me/surglavi")
+    note(own, 1, rows[0], "change", caption="b")
+    repository = hub_server.repositories["datasets/me/surglavi"]
+    seen = repository["commits"][-1]
+
+    def meanwhile(*arguments):
+        HfApi().upload_file(path_or_fileobj=b"x", path_in_repo="new.svg", repo_id="me/surglavi", repo_type="dataset")
+        return apply_reviews(*arguments)
+
+    monkeypatch.setattr("surglavi_hf.hub.reviews_push.apply_reviews", meanwhile)
+    push_reviews(own, "me/surglavi")
+    assert len(repository["commits"]) == 2 and repository["pull_requests"][0]["base"] is seen
