@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import DatasetDict, load_dataset
+from datasets.exceptions import DatasetNotFoundError
 
 from ..data import (
     TAKEDOWN_NAME,
@@ -120,6 +121,7 @@ class Corpus:
         self._disk: tuple[tuple, np.ndarray] | None = None
         self.reviews = None if data_dir is None else ReviewLog(data_dir / REVIEWS_NAME)
         self._taken_up = 0  # reviews
+        self._last: str | None = None  # of these, by id
         self._takedown_state: tuple | None = None
         self.video_taken_down = np.zeros(len(self.videos), bool)
         pa.default_memory_pool().release_unused()  # what was taken to count words
@@ -164,6 +166,11 @@ class Corpus:
                     continue
                 said = " ".join(str(error).split())
                 raise ValueError(f"{repo_id} is no dataset of surglavi push-dataset ({said})") from error
+            except (OSError, DatasetNotFoundError) as error:
+                said = " ".join(str(error).split())
+                raise OSError(
+                    f"dataset {repo_id} cannot be read ({said}); if it is private, run hf auth login or set HF_TOKEN"
+                ) from error
             tables.append(pa.concat_tables([part.data.table for part in parts.values()]))
         folder = None if data_dir is None else Path(data_dir).expanduser()
         return cls(repo_id, *tables, data_dir=folder)
@@ -256,14 +263,14 @@ class Corpus:
         with self.lock:
             reviews = self.reviews.read() if self.reviews is not None else []
             new = reviews[self._taken_up :]
-            if len(reviews) < self._taken_up:  # the file was put back to what it was
-                self._forget()
+            if self._taken_up and (len(reviews) < self._taken_up or reviews[self._taken_up - 1].id != self._last):
+                self._forget()  # the file is another one
                 new = reviews
             for review in new:
                 self.reviews_of.setdefault(review.caption_id, []).append(review)
             for caption_id in dict.fromkeys(review.caption_id for review in new):
                 self._take_up(caption_id)
-            self._taken_up = len(reviews)
+            self._taken_up, self._last = len(reviews), reviews[-1].id if reviews else None
             self.version += bool(new)
             self._take_down()
 

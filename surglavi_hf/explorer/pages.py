@@ -157,10 +157,8 @@ class Explorer:
 
     def _by_meaning(self, chosen: np.ndarray, text: str, like: int | None) -> dict[str, Any]:
         if self.meanings is None:
-            return {
-                "rows": [],
-                "note": "no index here: start with --index (surglavi search or surglavi embed make one)",
-            }
+            remedy = "" if self.public else ": start with --index (surglavi search and surglavi embed make one)"
+            return {"rows": [], "note": f"no embeddings here{remedy}"}
         model = self.answers.model if self.answers else None
         try:
             if like is not None:
@@ -239,17 +237,23 @@ class Explorer:
     def media_path(self, video_id: int) -> Path:
         """Returns the file that a browser plays. Raises FileNotFoundError where there is none."""
         found = self.media(video_id)
-        path = self.corpus.library.video_path(self.corpus.videos.names[self.place_of(video_id)])
         if found["kind"] not in ("video", "copy"):
             raise FileNotFoundError(f"there is nothing to play of video {video_id}: {found['why']}")
+        path = self._video_path(video_id)
         return path if found["kind"] == "video" else self._copy_path(path)
+
+    def _video_path(self, video_id: int) -> Path:
+        return self.corpus.library.video_path(self.corpus.videos.names[self.place_of(video_id)])
 
     def _copy_path(self, path: Path) -> Path:
         return self.cache / "copies" / f"{content_identity(path)['digest']}.mp4"
 
     def make_copy(self, video_id: int) -> Job:
         """Starts to make a copy that browsers play."""
-        path = self.corpus.library.video_path(self.corpus.videos.names[self.place_of(video_id)])
+        found = self.media(video_id)
+        if found["kind"] != "to copy":
+            raise ValueError(f"there is nothing to copy of video {video_id}: {found['why'] or 'it plays as it is'}")
+        path = self._video_path(video_id)
         target = self._copy_path(path)
 
         def do(job: Job) -> None:

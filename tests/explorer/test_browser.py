@@ -194,6 +194,7 @@ def test_video_page_by_keys_alone(open_page, explored):
     page.keyboard.press("?")
     assert page.get_by_role("dialog", name="Keys").is_visible()
     page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
     page.keyboard.press("e")
     page.wait_for_selector(".editor")
     page.keyboard.press("/")

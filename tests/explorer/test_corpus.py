@@ -93,6 +93,12 @@ def test_reviews_are_laid_over_it(own):
     for name in ("caption_id", "start", "end", "level", "state", "words", "surgical"):
         assert np.array_equal(getattr(again, name), getattr(corpus, name)), name
 
+    lines = corpus.reviews.path.read_text().splitlines(keepends=True)
+    corpus.reviews.path.write_text("".join([*lines[1:], *lines[1:2]]))  # another file, as long
+    corpus.refresh()
+    assert corpus.end[corpus.row_of[2]] == 12.5
+    assert corpus.state[corpus.row_of[3]] == FLAGGED
+
     corpus.reviews.path.unlink()  # as somebody may who wants to begin anew
     corpus.refresh()
     assert len(corpus) == count

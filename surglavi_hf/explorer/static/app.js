@@ -1,6 +1,6 @@
 // The frame around all pages, and which address shows which page.
 import { html, render, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import { Failure, go, useAddress, useAnswer } from "./common.js";
+import { Failure, go, isTyping, useAddress, useAnswer } from "./common.js";
 import { Overview } from "./overview.js";
 import { Captions, Videos } from "./lists.js";
 import { Search } from "./search.js";
@@ -72,7 +72,7 @@ function App() {
       if (main.current) main.current.focus({ preventScroll: true });
     };
     const pressed = (event) => {
-      if (event.target.closest && event.target.closest("input, textarea, select, dialog")) return;
+      if (isTyping(event)) return;
       if (event.key === "?") dialog.current.showModal();
       if (event.key === "/") {
         const field = document.querySelector("input[type=search]");

@@ -124,11 +124,12 @@ export const percent = (value, digits = 1) => (value === null || value === undef
 
 export const LEVELS = ["phase", "step", "task"];
 
+/** Whether a key is not for the page: it is typed into a field, or goes with another key. */
 export const isTyping = (event) => {
   const target = event.target;
   return (
     event.ctrlKey || event.metaKey || event.altKey ||
-    (target.closest && target.closest("input:not([type=checkbox]):not([type=range]), textarea, select, dialog")) !== null
+    (target.closest && target.closest("input:not([type=checkbox]):not([type=range]), textarea, select, dialog[open]")) !== null
   );
 };
 

@@ -1,6 +1,6 @@
 // Intervals in lanes over one line of time, with a playhead; the video page and the benchmark's draw the same.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/htm-preact.js";
-import { clock } from "./common.js";
+import { clock, isTyping } from "./common.js";
 
 const MOST_ZOOM = 400;
 const STEPS_S = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
@@ -105,7 +105,7 @@ export function Lanes({ player, duration, lanes, chosen, onChoose, editing = fal
 
   useEffect(() => {
     const pressed = (event) => {
-      if (event.target.closest && event.target.closest("input, textarea, select, dialog")) return;
+      if (isTyping(event)) return;
       if (event.key === "+" || event.key === "=") zoomTo(zoom * 1.5);
       if (event.key === "-" || event.key === "−") zoomTo(zoom / 1.5);
     };
@@ -234,8 +234,7 @@ export function Transport({ player, duration, fps, speeds, onStep, loops, onLoop
   useEffect(() => {
     const pressed = (event) => {
       const target = event.target;
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (target.closest && target.closest("input, textarea, select, dialog")) return;
+      if (isTyping(event)) return;
       const onButton = target.closest && target.closest("button, a, summary");
       const act = {
         " ": onButton ? null : toggle,

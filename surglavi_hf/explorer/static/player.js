@@ -42,6 +42,7 @@ export class Player {
     for (const name of ["play", "pause", "ratechange", "seeked", "ended", "error"])
       element.addEventListener(name, () => {
         this.paused = element.paused;
+        if (!element.seeking) this.time = element.currentTime; // it went on a little after the last picture
         this.tell();
       });
     this.run();
