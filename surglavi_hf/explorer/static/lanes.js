@@ -235,7 +235,7 @@ export function Transport({ player, duration, fps, speeds, onStep, loops, onLoop
     const pressed = (event) => {
       const target = event.target;
       if (isTyping(event)) return;
-      const onButton = target.closest && target.closest("button, a, summary");
+      const onButton = target.closest && target.closest("button, a, summary, input"); // which Space is for
       const act = {
         " ": onButton ? null : toggle,
         ArrowLeft: () => player.seek(player.time - (event.shiftKey ? 1 / fps : 1)),
