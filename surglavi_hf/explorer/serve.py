@@ -106,6 +106,8 @@ def open_explorer(
         raise ValueError("nothing to explore; name --data-dir DIR, --dataset ID or --benchmark YAML")
     corpus = words = facets = answers = meanings = reports = None
     cache, jobs = None, Jobs()
+    if options.review and data_dir is None:
+        raise ValueError("--review needs a folder to write to; name --data-dir, too")
     if data_dir is not None or options.dataset is not None:
         if options.dataset is not None:
             corpus = Corpus.of_hub(options.dataset, data_dir=data_dir)
@@ -164,8 +166,6 @@ def _cache(corpus: Corpus, cache_dir: str | None) -> Path:
 
 
 def _check_writable(corpus: Corpus) -> None:
-    if corpus.data_dir is None:
-        raise ValueError("--review needs a folder to write to; name --data-dir, too")
     if not os.access(corpus.data_dir, os.W_OK):
         raise PermissionError(
             f"{corpus.data_dir} cannot be written to, where reviews go; copy the database, or get rights"
