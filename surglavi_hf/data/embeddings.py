@@ -18,6 +18,7 @@ from ..files import digest_of, written_whole
 EMBEDDINGS = "embeddings"  # the config of a dataset on the Hub
 HUB = "hub:"
 MAX_DIMENSION = 4096
+_ROWS_A_PASS = 8192
 _MAX_NORM = 1.01  # a mean of unit vectors, in float16
 _EXPECTED = (
     "expected the Parquet file that surglavi embed writes, with caption_id, embedding, model_id, model_revision"
@@ -100,11 +101,11 @@ class Embeddings:
     @classmethod
     def _of(cls, rows: pa.Table, source: str) -> "Embeddings":
         try:
-            rows = rows.select(_COLUMNS).combine_chunks()
+            rows = rows.select(_COLUMNS)
             if rows["caption_id"].null_count:
                 raise ValueError("a caption_id is null")
             caption_id = rows["caption_id"].cast(pa.int64()).to_numpy()
-            embedding = np.stack(rows["embedding"].to_numpy(zero_copy_only=False)).astype(np.float32)
+            embedding = _matrix(rows["embedding"])
             models = [pc.unique(rows[name].cast(pa.string())).to_pylist() for name in ("model_id", "model_revision")]
         except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise _unreadable(source, error) from error
@@ -114,8 +115,6 @@ class Embeddings:
             )
         if len(np.unique(caption_id)) != len(caption_id):
             raise ValueError(f"{source} has a caption_id more than once; expected one embedding of each caption")
-        with np.errstate(over="ignore"):
-            embedding = embedding.astype(np.float16)
         check_vectors(embedding, source)
         return cls(caption_id, embedding, models[0][0], models[1][0], source)
 
@@ -160,6 +159,23 @@ class Embeddings:
         return Dataset(InMemoryTable(table), info=DatasetInfo(features=features))
 
 
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """Returns lists of one length as a matrix of float16; what does not fit is infinite. Raises ValueError."""
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(lengths) != 1 or not lengths[0]:
+        raise ValueError(f"embeddings of {', '.join(map(str, lengths[:3])) or 'no'} numbers, expected one length")
+    found = np.empty((len(column), lengths[0]), np.float16)
+    start = 0
+    with np.errstate(over="ignore"):
+        for chunk in column.chunks:  # one after another: all at once would take three times the memory
+            values = chunk.flatten()
+            if values.null_count:
+                raise ValueError("a number is null")
+            found[start : start + len(chunk)] = values.to_numpy(zero_copy_only=False).reshape(len(chunk), -1)
+            start += len(chunk)
+    return found
+
+
 def _unreadable(source: str | os.PathLike, error: Exception) -> ValueError:
     return ValueError(f"{source} cannot be read as embeddings ({' '.join(str(error).split())}); {_EXPECTED}")
 
@@ -181,6 +197,7 @@ def check_vectors(embedding: np.ndarray, what: str) -> None:
         )
     if not np.isfinite(embedding).all():
         raise ValueError(f"{what} has embeddings that are not finite in float16; embed the clips again")
-    longest = np.sqrt((embedding.astype(np.float32) ** 2).sum(axis=1).max(initial=0.0))
+    parts = (embedding[start : start + _ROWS_A_PASS] for start in range(0, len(embedding), _ROWS_A_PASS))
+    longest = max((np.linalg.norm(part.astype(np.float32), axis=1).max() for part in parts), default=0.0)
     if longest > _MAX_NORM:
         raise ValueError(f"{what} has a vector of length {longest:.3g}, expected at most 1, as embeddings of clips")
