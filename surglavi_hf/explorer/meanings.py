@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips found by meaning: embeddings of clips, compared with a text, with another clip, or with clips told alike."""
 
+import json
+import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import load_from_disk
 
 from ..data import Embeddings
+from ..data.embeddings import HUB
+from ..files import digest_of, written_whole
+from ..media.library import content_identity
 from .corpus import DELETED, Corpus
 from .words import WordIndex
 
 if TYPE_CHECKING:
     from .model import TextModel
+
+logger = logging.getLogger(__name__)
 
 _ROWS_A_PASS = 8192  # of float16 into float32: what stays in the processor's cache
 _EXAMPLES = 20
@@ -44,29 +53,29 @@ class Meanings:
         corpus: Whose.
         words: Its index, for texts where there is no model.
         index: A folder of `surglavi search`, a file of `surglavi embed`, or `hub:ID`.
+        folder: Where embeddings are kept in a form that is read at once.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is damaged, or of another corpus.
     """
 
-    def __init__(self, corpus: Corpus, words: WordIndex, index: str | os.PathLike):
+    def __init__(self, corpus: Corpus, words: WordIndex, index: str | os.PathLike, folder: Path):
         self.corpus, self.words, self.source = corpus, words, os.fspath(index)
-        if Path(index).is_dir():
-            caption_ids, vectors, self.made_with = _read_index(Path(index))
+        path = Path(index)
+        if path.is_dir():
+            key = read_index_digest(path)
+            caption_ids, vectors, self.made_with = _kept(folder, key, lambda: _read_index(path))
+        elif self.source.startswith(HUB):
+            caption_ids, vectors, self.made_with = _read_embeddings(self.source)
         else:
-            found = Embeddings.load(index)
-            caption_ids, vectors = found.caption_id, found.embedding
-            self.made_with = {"name": found.model_id, "revision": found.model_revision}
-            self.embeddings = found
+            key = content_identity(path)["digest"] if path.is_file() else ""
+            caption_ids, vectors, self.made_with = _kept(folder, key, lambda: _read_embeddings(self.source))
         self._vectors = vectors
         self._norms = np.sqrt(self._products(None))
-        place_of = dict(zip(caption_ids.tolist(), range(len(caption_ids)), strict=True))
-        stored = corpus.caption_id[: corpus.num_stored]
-        places = np.array([place_of.get(number, -1) for number in stored.tolist()], np.int64)
+        places = _places_of(corpus.caption_id[: corpus.num_stored], caption_ids)
         # Captions of one interval are of one clip, of which an index has one.
-        of_clip = np.stack([corpus.video, corpus.start, corpus.end])[:, : corpus.num_stored]
-        clip = np.unique(of_clip, axis=1, return_inverse=True)[1].reshape(-1)
+        clip = _numbered(corpus.video, corpus.start, corpus.end)[: corpus.num_stored]
         known = np.full(clip.max(initial=-1) + 1, -1, np.int64)
         known[clip[places >= 0]] = places[places >= 0]
         self._places = known[clip]
@@ -165,16 +174,89 @@ class Meanings:
         return np.where(wanted >= 0, products, np.nan).astype(np.float32)
 
 
-def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, dict]:
-    from ..evaluation.search import check_index  # which needs torch
+_Read = tuple[np.ndarray, np.ndarray, dict[str, Any]]  # numbers of captions, float16 vectors, and their model
+
+
+def _read_embeddings(source: str) -> _Read:
+    found = Embeddings.load(source)
+    pa.default_memory_pool().release_unused()  # which reading took
+    return found.caption_id, found.embedding, {"name": found.model_id, "revision": found.model_revision}
+
+
+def read_index_digest(folder: Path) -> str:
+    """Returns what tells the index of `surglavi search` in a folder from others. Raises as [`check_index`]."""
+    from ..evaluation.search import read_index  # which needs PyTorch
+
+    return str(read_index(folder)["digest"])
+
+
+def _read_index(folder: Path) -> _Read:
+    from ..evaluation.search import check_index
 
     about = check_index(folder)
-    clips = load_from_disk(folder / "clips")
-    column = clips.data.table["embedding"]
+    clips = load_from_disk(folder / "clips").data.table
     vectors = [
-        np.stack(chunk.to_numpy(zero_copy_only=False)).astype(np.float16) for chunk in column.chunks if len(chunk)
+        np.stack(part.to_numpy(zero_copy_only=False)).astype(np.float16)
+        for part in clips["embedding"].chunks
+        if len(part)
     ]
-    return clips.data.table["caption_id"].to_numpy(), np.concatenate(vectors), about
+    named = {name: about.get(name) for name in ("name", "weights_sha256", "encoder_sha256")}
+    return clips["caption_id"].to_numpy(), np.concatenate(vectors), named
+
+
+def _kept(folder: Path, key: str, read: Callable[[], _Read]) -> _Read:
+    """What is read, from a file that is mapped into memory: to read 240,000 embeddings from Parquet takes seconds."""
+    path = folder / f"{key}.arrow"
+    if key and (found := _mapped(path)) is not None:
+        return found
+    caption_ids, vectors, made_with = read()
+    folder.mkdir(parents=True, exist_ok=True)
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    about = json.dumps(made_with)
+    metadata = {"made_with": about, "digest": digest_of(about, caption_ids, vectors)}
+    table = pa.table({"caption_id": pa.array(caption_ids, pa.int64()), "vector": flat}).replace_schema_metadata(
+        metadata
+    )
+    with (
+        written_whole(path) as beside,
+        pa.OSFile(str(beside), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    return _mapped(path) or (caption_ids, vectors, made_with)
+
+
+def _mapped(path: Path) -> _Read | None:
+    """What is in such a file; None where there is none, or it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        (caption_ids,), (vectors,) = table["caption_id"].chunks, table["vector"].chunks
+        about, digest = (table.schema.metadata[name].decode() for name in (b"made_with", b"digest"))
+        found = caption_ids.to_numpy(), vectors.flatten().to_numpy().reshape(len(table), -1)
+        if digest_of(about, *found) != digest:
+            raise ValueError("not as it was written")
+        return *found, json.loads(about)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s cannot be read (%s); making it again", path, error)
+        return None
+
+
+def _numbered(*columns: np.ndarray) -> np.ndarray:
+    """Numbers rows so that those that are equal in all columns, and no others, have one number."""
+    order = np.lexsort(columns)
+    differs = np.any([column[order][1:] != column[order][:-1] for column in columns], axis=0)
+    found = np.empty(len(order), np.int64)
+    found[order] = np.cumsum(np.append(False, differs))[: len(order)]
+    return found
+
+
+def _places_of(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Of each wanted number its place among the known ones, -1 where it is none."""
+    order = np.argsort(known)
+    found = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
+    return np.where(known[found] == wanted, found, -1)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..data import Embeddings
 from ..evaluation import VideoEncoder, Windows, embed_texts
 from ..evaluation.clip_embeddings import check_same_model
 from ..evaluation.frame_source import FrameSource
@@ -111,13 +112,17 @@ class AnsweringModel:
         """Raises ValueError where embeddings of clips are of another model."""
         if self.encoder is None:
             return
-        if (known := getattr(meanings, "embeddings", None)) is not None:
+        made_with, described = meanings.made_with, self.encoder.describe()
+        if "weights_sha256" not in made_with:  # of a file or the Hub
+            nothing = np.empty((0, 1), np.float16)
+            known = Embeddings(
+                np.empty(0, np.int64), nothing, made_with["name"], made_with["revision"], meanings.source
+            )
             check_same_model(known, self.encoder)
             return
-        described = self.encoder.describe()
-        if any(meanings.made_with.get(name) != described.get(name) for name in ("weights_sha256", "encoder_sha256")):
+        if any(made_with.get(name) != described.get(name) for name in ("weights_sha256", "encoder_sha256")):
             raise ValueError(
-                f"{meanings.source} was made with other weights ({meanings.made_with.get('name')}); give its model, "
+                f"{meanings.source} was made with other weights ({made_with.get('name')}); give its model, "
                 "or build the index of this one"
             )
 

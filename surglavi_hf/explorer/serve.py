@@ -118,7 +118,7 @@ def open_explorer(
         cache = _cache(corpus, options.cache_dir)
         words = WordIndex(corpus, cache / "words.db")
         facets = Facets(corpus, words)
-        meanings = Meanings(corpus, words, options.index) if options.index else None
+        meanings = Meanings(corpus, words, options.index, cache / "vectors") if options.index else None
         model = _model(cache / "answers", corpus, load_model)
         if model is not None and meanings is not None:
             model.check_is_of(meanings)

@@ -173,7 +173,9 @@ def test_embeddings_of_clips_answer_where_nothing_was_watched(explored, model, e
 
     rows = load_dataset("surglavi", "task", data_dir=str(drawn), split="train", filter_pairs=False)
     embed_captions(encoder, None, rows, tmp_path / "clips.parquet")
-    meanings = Meanings(explored, WordIndex(explored, tmp_path / "words.db"), tmp_path / "clips.parquet")
+    meanings = Meanings(
+        explored, WordIndex(explored, tmp_path / "words.db"), tmp_path / "clips.parquet", tmp_path / "vectors"
+    )
     answers = Answers(explored, jobs, model, meanings)
     assert answers.state(0)["windows"] == "computable"
     found = answers.curve(0, "The hook burns the liver.")
@@ -185,7 +187,7 @@ def test_embeddings_of_clips_answer_where_nothing_was_watched(explored, model, e
         if not over:
             assert value is None
             continue
-        clip = meanings.embeddings.embedding[meanings.places()[over[0]]].astype(np.float32)
+        clip = meanings._vectors[meanings.places()[over[0]]].astype(np.float32)
         assert value == pytest.approx(float(clip @ vector), abs=1e-3)
 
     without = Answers(explored, jobs, None, meanings)

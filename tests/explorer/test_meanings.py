@@ -33,7 +33,7 @@ def embeddings(own) -> Embeddings:
 
 @pytest.fixture
 def meanings(small, words, embeddings, own):
-    return Meanings(small, words, own / "embeddings.parquet")
+    return Meanings(small, words, own / "embeddings.parquet", own / "vectors")
 
 
 class OneVector:
@@ -76,7 +76,7 @@ def test_captions_of_one_interval_are_of_one_clip(tmp_path):
     write_database(path, videos=[{"video_id": 1, "name": "v"}], captions=captions)
     Embeddings(np.array([2]), np.full((1, 2), 0.5, np.float16), "m", "r").write(tmp_path / "e.parquet")
     corpus = Corpus.of_database(tmp_path)
-    meanings = Meanings(corpus, WordIndex(corpus, tmp_path / "words.db"), tmp_path / "e.parquet")
+    meanings = Meanings(corpus, WordIndex(corpus, tmp_path / "words.db"), tmp_path / "e.parquet", tmp_path / "vectors")
     assert meanings.places().tolist() == [0, 0, -1]
 
 
@@ -116,14 +116,14 @@ def test_embeddings_of_another_corpus_are_refused(small, words, own):
     vectors = np.full((2, 4), 0.5, np.float16)
     Embeddings(np.array([901, 902]), vectors, "me/model", "weights 1").write(own / "other.parquet")
     with pytest.raises(ValueError, match="of no clip of SurgLaVi"):
-        Meanings(small, words, own / "other.parquet")
+        Meanings(small, words, own / "other.parquet", own / "vectors")
 
 
 def test_an_index_finds_what_surglavi_search_finds(drawn, encoder, tmp_path):
     rows = load_dataset("surglavi", "task", data_dir=str(drawn), split="train").select(range(20))
     build_search_index(encoder, None, rows, tmp_path / "index")
     corpus = Corpus.of_database(drawn)
-    meanings = Meanings(corpus, WordIndex(corpus, tmp_path / "words.db"), tmp_path / "index")
+    meanings = Meanings(corpus, WordIndex(corpus, tmp_path / "words.db"), tmp_path / "index", tmp_path / "vectors")
     model = AnsweringModel(tmp_path / "answers", corpus.library, encoder)
     model.check_is_of(meanings)
     text = "The hook burns the liver and smoke rises."
@@ -143,3 +143,18 @@ def test_embeddings_of_another_model_are_refused(small, meanings, encoder, tmp_p
     model = AnsweringModel(tmp_path / "answers", small.library, encoder)
     with pytest.raises(ValueError, match="embeddings of me/model"):
         model.check_is_of(meanings)
+
+
+def test_embeddings_are_kept_in_a_form_that_is_mapped(small, words, own, meanings, monkeypatch, caplog):
+    first = meanings.scores(meanings.query_of_clip(3))
+    (kept,) = (own / "vectors").glob("*.arrow")
+    with monkeypatch.context() as patch:
+        patch.setattr(Embeddings, "read", None)  # which is not needed any more
+        again = Meanings(small, words, own / "embeddings.parquet", own / "vectors")
+    assert np.array_equal(again.scores(again.query_of_clip(3)), first, equal_nan=True)
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    mended = Meanings(small, words, own / "embeddings.parquet", own / "vectors")
+    assert "making it again" in caplog.text
+    assert np.array_equal(mended.scores(mended.query_of_clip(3)), first, equal_nan=True)
