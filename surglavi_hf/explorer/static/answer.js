@@ -10,9 +10,8 @@ function Protocol({ protocol }) {
   </details>`;
 }
 
-function Curve({ found, title, duration, view, player }) {
+function Curve({ found, title, duration, player }) {
   const box = useRef(null);
-  const plot = useRef(null);
   useEffect(() => {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
@@ -22,14 +21,13 @@ function Curve({ found, title, duration, view, player }) {
       {
         width: width(), height: 150, legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false } },
-        scales: { x: { time: false, range: () => plot.view || [0, duration] } },
+        scales: { x: { time: false, range: () => player.view || [0, duration] } },
         axes: [{ ...axis, values: (_, times) => times.map((time) => clock(time)) }, { ...axis, size: 58 }],
         series: [{}, { stroke: colour("--accent"), width: 1.5, fill: `${colour("--accent")}22`, spanGaps: false }],
       },
       [found.times, found.values],
       box.current,
     );
-    plot.current = plotted;
     const clicked = (event) => {
       const at = plotted.posToVal(event.offsetX, "x");
       if (Number.isFinite(at)) player.seek(at);
@@ -38,7 +36,14 @@ function Curve({ found, title, duration, view, player }) {
     const line = document.createElement("div");
     line.className = "curve-head";
     plotted.over.append(line);
-    const follow = () => { line.style.transform = `translateX(${plotted.valToPos(player.time, "x")}px)`; };
+    let shown = null;
+    const follow = () => {
+      if (player.view && String(player.view) !== shown) {
+        shown = String(player.view);
+        plotted.setScale("x", { min: player.view[0], max: player.view[1] });
+      }
+      line.style.transform = `translateX(${plotted.valToPos(player.time, "x")}px)`;
+    };
     const end = player.listen(follow);
     follow();
     const resized = () => plotted.setSize({ width: width(), height: 150 });
@@ -49,11 +54,6 @@ function Curve({ found, title, duration, view, player }) {
       plotted.destroy();
     };
   }, [found]);
-  useEffect(() => {
-    plot.view = view;
-    if (plot.current) plot.current.setScale("x", { min: view[0], max: view[1] });
-    player.tell();
-  }, [view[0], view[1], found]);
   const best = found.values.reduce((most, value, at) => (value !== null && (most < 0 || value > found.values[most]) ? at : most), -1);
   return html`<figure class="curve">
     <figcaption>${title}${best >= 0 && html` · most alike at <button class="link" onClick=${() => player.seek(found.times[best])}>${clock(found.times[best])}</button>`}</figcaption>
@@ -62,7 +62,7 @@ function Curve({ found, title, duration, view, player }) {
   </figure>`;
 }
 
-export function Answer({ video, captions, state, about, player, duration, view, like, onLanes, query }) {
+export function Answer({ video, captions, state, about, player, duration, like, onLanes, query }) {
   const [now, setNow] = useState(state);
   const [ribbon, setRibbon] = useState(null);
   const [curve, setCurve] = useState(null);
@@ -149,7 +149,7 @@ export function Answer({ video, captions, state, about, player, duration, view, 
         <div class="row-of"><input id="sentence" ref=${sentence} type="text" defaultValue=${query.get("sentence") || ""} placeholder="the surgeon closes the wound" /> <button disabled=${!ready}>Show the curve</button></div>
       </form>
     </div>
-    ${curve && html`<${Curve} key=${curve.title} found=${curve} title=${curve.title} duration=${duration} view=${view} player=${player} />`}
+    ${curve && html`<${Curve} key=${curve.title} found=${curve} title=${curve.title} duration=${duration} player=${player} />`}
     ${ribbon && html`<div class="ribbon-about">
       <ul class="legend">${ribbon.classes.map((one, at) => html`<li><span class="swatch" style=${{ "--colour": colourOf(at) }}></span>${one.name}</li>`)}</ul>
       ${ribbon.metrics

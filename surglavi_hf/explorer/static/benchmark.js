@@ -106,14 +106,19 @@ function BenchmarkPage({ all, found, reports, query, error }) {
     player.seek(Number(query.get("t")) || 0);
     return () => player.close();
   }, []);
-  const item = (prefix) => (one, at) => ({ id: `${prefix}${at}`, start: one.start, end: one.end, label: found.classes[one.class], colour: colourOf(one.class) });
-  const lanes = [{ name: "labels", kind: "ribbon", items: found.labels.map(item("l")) }];
   const alike = new Set(found.reports.map((report) => report.model)).size < found.reports.length;
   const nameOf = (report) => (alike ? report.name : report.model);
-  for (const [at, report] of found.reports.entries()) {
-    lanes.push({ name: nameOf(report), kind: "ribbon", items: report.segments.map(item(`r${at}-`)) });
-    lanes.push({ name: found.reports.length > 1 ? `wrong ${at + 1}` : "wrong", kind: "differ", height: 14, still: true, items: report.wrong.map((one, place) => ({ id: `w${at}-${place}`, start: one.start, end: one.end, label: "wrong" })) });
-  }
+  const lanes = useMemo(() => {
+    const items = (prefix, segments) => segments.map((one, at) => ({ id: `${prefix}${at}`, start: one.start, end: one.end, label: found.classes[one.class], colour: colourOf(one.class) }));
+    const wrong = (at, segments) => segments.map((one, place) => ({ id: `w${at}-${place}`, start: one.start, end: one.end, label: "wrong" }));
+    return [
+      { name: "labels", kind: "ribbon", items: items("l", found.labels) },
+      ...found.reports.flatMap((report, at) => [
+        { name: nameOf(report), kind: "ribbon", items: items(`r${at}-`, report.segments) },
+        { name: found.reports.length > 1 ? `wrong ${at + 1}` : "wrong", kind: "differ", height: 14, still: true, items: wrong(at, report.wrong) },
+      ]),
+    ];
+  }, [found]);
   const choose = (one) => {
     setChosen(one.id);
     player.loop = loops ? [one.start, one.end] : null;

@@ -20,10 +20,18 @@ async function answered(response) {
   return body;
 }
 
+// What the page at this address will ask for, asked for before it is drawn.
+const early = new Map();
+const video = location.pathname.match(/^\/video\/(\d+)$/);
+for (const path of ["/api/about", ...(video ? [`/api/video/${video[1]}`] : [])]) early.set(path, fetch(path));
+for (const answer of early.values()) answer.catch(() => {}); // whoever asks is told
+
 export async function get(path, signal) {
   let response;
+  const asked = early.get(path);
+  early.delete(path);
   try {
-    response = await fetch(path, { signal });
+    response = await (asked || fetch(path, { signal }));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused("the server does not answer; is surglavi explore still running?", 0, {});

@@ -1,5 +1,5 @@
 // Intervals in lanes over one line of time, with a playhead; the video page and the benchmark's draw the same.
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/htm-preact.js";
+import { Component, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/htm-preact.js";
 import { clock, isTyping } from "./common.js";
 
 const MOST_ZOOM = 400;
@@ -28,46 +28,59 @@ function Ruler({ duration, width, from, until }) {
   </div>`;
 }
 
-function Lane({ lane, duration, chosen, onChoose, onWalk, editing }) {
-  const [placed, rows] = useMemo(() => packed(lane.items), [lane.items]);
-  const at = lane.items.findIndex((item) => item.id === chosen);
-  const stop = at >= 0 ? at : 0; // the one that Tab reaches; arrows walk on
-  const height = lane.height || 26;
-  return html`<div class=${`lane ${lane.kind || ""}`} style=${{ height: `${rows * height + 6}px` }} role="group" aria-label=${lane.name}>
-    ${placed.map(([item, row], index) => {
-      const style = { left: `${(100 * item.start) / duration}%`, width: `${(100 * (item.end - item.start)) / duration}%`, top: `${3 + row * height}px`, height: `${height - 3}px` };
-      if (item.colour) style["--colour"] = item.colour;
-      if (item.share !== undefined && item.share !== null) style["--share"] = item.share;
-      const title = `${clock(item.start)}–${clock(item.end)} ${item.label}`;
-      if (lane.still) return html`<span class="interval" key=${item.id} style=${style} title=${title}><span>${item.label}</span></span>`;
-      return html`<button class=${`interval ${item.class || ""} ${item.id === chosen ? "chosen" : ""}`} key=${item.id} style=${style}
-        data-id=${item.id} tabindex=${index === stop ? 0 : -1} aria-pressed=${item.id === chosen ? "true" : "false"}
-        aria-label=${`${lane.name}, ${title}`} title=${title}
-        onClick=${() => onChoose(item, lane)} onKeyDown=${(event) => onWalk(event, item, lane)}>
-        <span>${item.label}</span>
-        ${editing && item.id === chosen ? html`<i class="edge start" data-edge="start"></i><i class="edge end" data-edge="end"></i>` : null}
-      </button>`;
-    })}
-  </div>`;
+// Drawn anew only where what it shows changed: hundreds of intervals are not touched while one plays or zooms.
+class Lane extends Component {
+  shouldComponentUpdate(next) {
+    const now = this.props;
+    const has = (props, id) => props.lane.items.some((item) => item.id === id);
+    return (
+      next.lane.items !== now.lane.items || next.lane.name !== now.lane.name || next.duration !== now.duration || next.editing !== now.editing ||
+      (next.chosen !== now.chosen && (has(next, next.chosen) || has(now, now.chosen)))
+    );
+  }
+
+  render({ lane, duration, chosen, act, editing }) {
+    const [placed, rows] = packed(lane.items);
+    const at = lane.items.findIndex((item) => item.id === chosen);
+    const stop = at >= 0 ? at : 0; // the one that Tab reaches; arrows walk on
+    const height = lane.height || 26;
+    return html`<div class=${`lane ${lane.kind || ""}`} style=${{ height: `${rows * height + 6}px` }} role="group" aria-label=${lane.name}>
+      ${placed.map(([item, row], index) => {
+        const style = { left: `${(100 * item.start) / duration}%`, width: `${(100 * (item.end - item.start)) / duration}%`, top: `${3 + row * height}px`, height: `${height - 3}px` };
+        if (item.colour) style["--colour"] = item.colour;
+        if (item.share !== undefined && item.share !== null) style["--share"] = item.share;
+        const title = `${clock(item.start)}–${clock(item.end)} ${item.label}`;
+        if (lane.still) return html`<span class="interval" key=${item.id} style=${style} title=${title}><span>${item.label}</span></span>`;
+        return html`<button class=${`interval ${item.class || ""} ${item.id === chosen ? "chosen" : ""}`} key=${item.id} style=${style}
+          data-id=${item.id} tabindex=${index === stop ? 0 : -1} aria-pressed=${item.id === chosen ? "true" : "false"}
+          aria-label=${`${lane.name}, ${title}`} title=${title}
+          onClick=${() => act.choose(item, lane)} onKeyDown=${(event) => act.walk(event, item, lane)}>
+          <span>${item.label}</span>
+          ${editing && item.id === chosen ? html`<i class="edge start" data-edge="start"></i><i class="edge end" data-edge="end"></i>` : null}
+        </button>`;
+      })}
+    </div>`;
+  }
 }
 
 /**
  * lanes: [{name, items: [{id, start, end, label, class, colour, share}], kind, still, height}], all in seconds.
  * onEdge(item, edge, time, done) is told of edges that are dragged, where `editing`.
  */
-export function Lanes({ player, duration, lanes, chosen, onChoose, editing = false, onEdge, onView, children }) {
+export function Lanes({ player, duration, lanes, chosen, onChoose, editing = false, onEdge }) {
   const scroll = useRef(null);
   const world = useRef(null);
   const head = useRef(null);
   const [zoom, setZoom] = useState(1);
-  const [view, setView] = useState({ left: 0, width: 800 });
+  const [view, setView] = useState({ left: 0, width: innerWidth });
   const keep = useRef(null); // what stays under the pointer while zooming
 
   const look = () => {
     const box = scroll.current;
-    if (box) setView({ left: box.scrollLeft, width: box.clientWidth });
+    if (!box) return;
+    setView((before) => (before.left === box.scrollLeft && before.width === box.clientWidth ? before : { left: box.scrollLeft, width: box.clientWidth }));
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     look();
     addEventListener("resize", look);
     return () => removeEventListener("resize", look);
@@ -75,7 +88,10 @@ export function Lanes({ player, duration, lanes, chosen, onChoose, editing = fal
   const width = view.width * zoom;
   const from = (view.left / width) * duration;
   const until = ((view.left + view.width) / width) * duration;
-  useEffect(() => onView && onView(from, until), [from, until]);
+  useEffect(() => {
+    player.view = [from, until]; // which a curve beside the lanes follows
+    player.tell();
+  }, [from, until]);
 
   const zoomTo = (next, time = player.time) => {
     const box = scroll.current;
@@ -172,6 +188,10 @@ export function Lanes({ player, duration, lanes, chosen, onChoose, editing = fal
     }
   };
 
+  const act = useRef({}).current; // the newest, for lanes that are not drawn anew
+  Object.assign(act, { choose: onChoose, walk });
+  const names = useMemo(() => lanes.map((lane) => [lane.name, packed(lane.items)[1] * (lane.height || 26) + 6]), [lanes]);
+
   return html`<div class="lanes">
     <div class="zoom">
       <button onClick=${() => zoomTo(zoom / 1.5)} disabled=${zoom <= 1} aria-label="zoom out">−</button>
@@ -182,16 +202,12 @@ export function Lanes({ player, duration, lanes, chosen, onChoose, editing = fal
     <div class="names-and-time">
       <div class="names" aria-hidden="true">
         <span class="name ruler"></span>
-        ${lanes.map((lane) => {
-          const rows = packed(lane.items)[1];
-          return html`<span class="name" title=${lane.name} style=${{ height: `${rows * (lane.height || 26) + 6}px` }}>${lane.name}</span>`;
-        })}
+        ${names.map(([name, height]) => html`<span class="name" title=${name} style=${{ height: `${height}px` }}>${name}</span>`)}
       </div>
       <div class="scroll" ref=${scroll} onScroll=${look} tabindex="-1">
         <div class="world" ref=${world} style=${{ width: `${100 * zoom}%` }} onPointerDown=${down} onPointerMove=${moved}>
           <${Ruler} duration=${duration} width=${width} from=${from} until=${until} />
-          ${lanes.map((lane) => html`<${Lane} key=${lane.name} lane=${lane} duration=${duration} chosen=${chosen} onChoose=${onChoose} onWalk=${walk} editing=${editing} />`)}
-          ${children}
+          ${lanes.map((lane) => html`<${Lane} key=${lane.name} lane=${lane} duration=${duration} chosen=${chosen} act=${act} editing=${editing} />`)}
           <div class="playhead" ref=${head} aria-hidden="true"></div>
         </div>
       </div>

@@ -16,6 +16,20 @@ function current(captions, time) {
   return LEVELS.map((level) => there.filter((row) => row.level === level).sort((a, b) => a.end - a.start - (b.end - b.start))).flat();
 }
 
+/** Phases, steps and tasks, one of them as it is being corrected, and what was said with the finest. */
+function lanesOf(rows, editing) {
+  const drawn = editing ? rows.map((row) => (row.caption_id === editing.caption_id ? { ...row, ...editing } : row)) : rows;
+  const itemsOf = (level) => drawn.filter((row) => row.level === level).map((row) => ({
+    id: row.caption_id, start: row.start, end: row.end, label: row.text,
+    class: [row.level, row.taken_down ? "gone" : "", ...row.state].join(" "),
+  }));
+  const lanes = LEVELS.map((level) => ({ name: `${level}s`, kind: level, items: itemsOf(level) }));
+  const finest = [...LEVELS].reverse().find((level) => drawn.some((row) => row.level === level && row.narration));
+  const said = drawn.filter((row) => row.level === finest && row.narration && !row.state.includes("deleted"));
+  if (said.length) lanes.push({ name: "said", kind: "said", still: true, items: said.map((row) => ({ id: `s${row.caption_id}`, start: row.start, end: row.end, label: row.narration })) });
+  return lanes;
+}
+
 function Media({ found, player, again }) {
   const { media, video } = found;
   const [state, setState] = useState(media);
@@ -111,7 +125,6 @@ function Page({ about, query, found, again }) {
   const [loops, setLoops] = useState(false);
   const [answerLanes, setAnswerLanes] = useState([]);
   const [like, setLike] = useState(null);
-  const [view, setView] = useState([0, duration]);
 
   useEffect(() => {
     const start = query.get("t") !== null ? Number(query.get("t")) : asked ? asked.start : 0;
@@ -129,16 +142,10 @@ function Page({ about, query, found, again }) {
   }, [found.version]);
 
   const remember = (values) => go(location.pathname + changed(new URLSearchParams(location.search), values), true);
-  const shownRows = captions.filter((row) => !row.state.includes("deleted") || row.caption_id === chosen);
-  const drawn = editing ? shownRows.map((row) => (row.caption_id === editing.caption_id ? { ...row, ...editing } : row)) : shownRows;
-  const ofLevel = (one) => drawn.filter((row) => row.level === one).map((row) => ({
-    id: row.caption_id, start: row.start, end: row.end, label: row.text,
-    class: [row.level, row.taken_down ? "gone" : "", ...row.state].join(" "),
-  }));
-  const lanes = LEVELS.map((one) => ({ name: `${one}s`, kind: one, items: ofLevel(one) }));
-  const finest = [...LEVELS].reverse().find((one) => drawn.some((row) => row.level === one && row.narration));
-  const said = drawn.filter((row) => row.level === finest && row.narration && !row.state.includes("deleted"));
-  if (said.length) lanes.push({ name: "said", kind: "said", still: true, items: said.map((row) => ({ id: `s${row.caption_id}`, start: row.start, end: row.end, label: row.narration })) });
+  const shownDeleted = captions.some((row) => row.caption_id === chosen && row.state.includes("deleted")) ? chosen : null;
+  const shownRows = useMemo(() => captions.filter((row) => !row.state.includes("deleted") || row.caption_id === shownDeleted), [captions, shownDeleted]);
+  const lanes = useMemo(() => lanesOf(shownRows, editing), [shownRows, editing]);
+  const allLanes = useMemo(() => [...lanes, ...answerLanes], [lanes, answerLanes]);
 
   const rowOf = (id) => captions.find((row) => row.caption_id === id);
   const play = (row) => {
@@ -221,8 +228,8 @@ function Page({ about, query, found, again }) {
       <button onClick=${() => { setEditing(null); setAdding(true); }}>Add a caption here</button>
       <${TakeDownVideo} video=${video} onDone=${again} />
     </div>`}
-    <${Lanes} player=${player} duration=${duration} lanes=${[...lanes, ...answerLanes]} chosen=${chosen} onChoose=${choose} editing=${Boolean(editing)} onEdge=${edge} onView=${(from, until) => setView([from, until])} />
-    ${found.answers && html`<${Answer} video=${video} captions=${shownRows} state=${found.answers} about=${about} player=${player} duration=${duration} view=${view} like=${like} onLanes=${setAnswerLanes} query=${query} />`}
+    <${Lanes} player=${player} duration=${duration} lanes=${allLanes} chosen=${chosen} onChoose=${choose} editing=${Boolean(editing)} onEdge=${edge} />
+    ${found.answers && html`<${Answer} video=${video} captions=${shownRows} state=${found.answers} about=${about} player=${player} duration=${duration} like=${like} onLanes=${setAnswerLanes} query=${query} />`}
     ${found.transcript && html`<details class="transcript"><summary>What was said in the whole video</summary><p>${found.transcript}</p></details>`}
   `;
 }
