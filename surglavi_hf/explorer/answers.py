@@ -203,13 +203,13 @@ class Answers:
                 clips = error
         if windows is not None and vectors is not None:
             scores = self.model.score(windows, vectors)
-            how, scale = f"by {self.model.name}", self.model.logit_scale
+            how, scale = f"by the model {self.model.name}", self.model.logit_scale
             return Scored(self.model.times(name), scores, "windows", how, scale)
         if self.meanings is not None:
             queries = []
             for of_class, vector in zip(texts, [None] * len(texts) if vectors is None else vectors, strict=True):
                 if vector is not None:
-                    queries.append(Query(np.asarray(vector, np.float32), f"by {self.model.name}", True))
+                    queries.append(Query(np.asarray(vector, np.float32), f"by the model {self.model.name}", True))
                 else:
                     queries.append(self.meanings.query_of_text(" ".join(of_class), None, without_video=place))
             return self._of_clips(place, queries, queries[0].how)

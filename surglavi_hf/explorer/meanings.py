@@ -122,7 +122,7 @@ class Meanings:
             ValueError: no caption has such words.
         """
         if model is not None and (vector := model.text_vector(text, "caption")) is not None:
-            return Query(_unit(vector), f"by {model.name}", True)
+            return Query(_unit(vector), f"by the model {model.name}", True)
         rows = self._rows_with_words(text, without_video)
         if not len(rows):
             raise ValueError(

@@ -17,10 +17,12 @@ function Curve({ found, title, duration, player }) {
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const width = () => Math.max(200, box.current.clientWidth);
+    let follow = () => {};
     const plotted = new window.uPlot(
       {
         width: width(), height: 150, legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false } },
+        hooks: { draw: [() => follow()] }, // its places are known from then on
         scales: { x: { time: false, range: () => player.view || [0, duration] } },
         axes: [{ ...axis, values: (_, times) => times.map((time) => clock(time)) }, { ...axis, size: 58 }],
         series: [{}, { stroke: colour("--accent"), width: 1.5, fill: `${colour("--accent")}22`, spanGaps: false }],
@@ -37,7 +39,7 @@ function Curve({ found, title, duration, player }) {
     line.className = "curve-head";
     plotted.over.append(line);
     let shown = null;
-    const follow = () => {
+    follow = () => {
       if (player.view && String(player.view) !== shown) {
         shown = String(player.view);
         plotted.setScale("x", { min: player.view[0], max: player.view[1] });
