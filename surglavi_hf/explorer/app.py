@@ -103,6 +103,9 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
     def overview(request: Request) -> Any:
         return _corpus(explorer).facets.overview(_query(request))
 
+    def left_out(request: Request) -> Any:
+        return _corpus(explorer).left_out()
+
     def captions(request: Request) -> Any:
         return _corpus(explorer).captions(_query(request), *_window(request))
 
@@ -218,6 +221,7 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
     api = [
         get("/about", lambda request: explorer.about()),
         get("/overview", overview),
+        get("/left-out", left_out),
         get("/captions", captions),
         get("/videos", videos),
         get("/search", search),

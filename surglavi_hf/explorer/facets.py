@@ -65,7 +65,7 @@ class Facets:
         corpus = self.corpus
         disk = corpus.disk()
         state = (corpus.version, id(disk))
-        with self._lock:
+        with self.corpus.lock:
             if self._facets is None or self._facets[0] != state:
                 self._facets = state, self._make(disk)
             return self._facets[1]
@@ -246,7 +246,8 @@ class Facets:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        found = make()
+        with self.corpus.lock:  # columns are of one length
+            found = make()
         with self._lock:
             self._kept[key] = found
             while len(self._kept) > _KEPT:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FPS = 1.0  # windows a second
 _WINDOWS_A_PART = 128  # what a stop loses at most
 _LONGEST_TEXT = 2000
+_TEXTS_AT_HAND = 1000
 _ABOUT = "model.json"
 
 
@@ -76,10 +77,13 @@ class AnsweringModel:
         folder: Of this model's answers.
         library: Of the videos.
         encoder: None where only what is kept is asked for.
+        keeps_texts: Whether texts that are typed are kept.
     """
 
-    def __init__(self, folder: Path, library: VideoLibrary | None, encoder: VideoEncoder | None):
-        self.library, self.encoder = library, encoder
+    def __init__(
+        self, folder: Path, library: VideoLibrary | None, encoder: VideoEncoder | None, keeps_texts: bool = True
+    ):
+        self.library, self.encoder, self.keeps_texts = library, encoder, keeps_texts
         self.windows = Windows()
         self._lock = Lock()
         self._open = ExitStack()
@@ -153,9 +157,12 @@ class AnsweringModel:
                 else:
                     found = self.encoder.embed_texts([text]).float().cpu()
             result = VideoResult({"embeds": found.numpy()}, 0.0)
-            self._texts.write(name, {}, result)
+            if self.keeps_texts:
+                self._texts.write(name, {}, result)
+        while len(self._known) >= _TEXTS_AT_HAND:
+            self._known.pop(next(iter(self._known)))
         self._known[kind, text] = result.arrays["embeds"][0]
-        return self._known[kind, text]
+        return result.arrays["embeds"][0]
 
     def class_vectors(self, prompts: Sequence[Sequence[str]]) -> np.ndarray | None:
         """

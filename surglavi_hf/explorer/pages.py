@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each page shows, as plain values: rows of captions and videos, one video whole, results of a search."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import Level
+from ..data import Level, check_database
 from ..data.reviews import Review
 from ..media import VideoDecodeError, browser_problem, write_playable_copy
 from ..media.identity import YOUTUBE_ID
@@ -53,6 +54,8 @@ class Explorer:
     jobs: Jobs = field(default_factory=Jobs)
     can_review: bool = False
     public: bool = False
+    _checking: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _left_out: dict[str, int] | None = field(default=None, repr=False)
 
     def about(self) -> dict[str, Any]:
         """Returns what all pages know."""
@@ -69,12 +72,22 @@ class Explorer:
             "levels": [level.name.lower() for level in reversed(Level)],
         }
 
+    def left_out(self) -> dict[str, int]:
+        """Returns how many captions of the database are not shown, since they cannot be used, by reason."""
+        if self.corpus.database is None:
+            return {}
+        with self._checking:
+            if self._left_out is None:
+                self._left_out = check_database(self.corpus.database).left_out
+        return self._left_out
+
     # Lists
 
     def captions(self, query: Mapping[str, Sequence[str]], offset: int, limit: int) -> dict[str, Any]:
-        rows = self.facets.captions(query)
-        shown = rows[offset : offset + min(limit, _MOST_ROWS)]
-        return {"total": len(rows), "offset": offset, "rows": [self.caption(row) for row in shown.tolist()]}
+        with self.corpus.lock:
+            rows = self.facets.captions(query)
+            shown = rows[offset : offset + min(limit, _MOST_ROWS)]
+            return {"total": len(rows), "offset": offset, "rows": [self.caption(row) for row in shown.tolist()]}
 
     def videos(self, query: Mapping[str, Sequence[str]], offset: int, limit: int) -> dict[str, Any]:
         places, counts = self.facets.videos(query)
@@ -138,6 +151,10 @@ class Explorer:
         Raises:
             ValueError: there are no words, or a value of the query is none.
         """
+        with self.corpus.lock:
+            return self._search(query, text, like)
+
+    def _search(self, query: Mapping[str, Sequence[str]], text: str, like: int | None) -> dict[str, Any]:
         rest = {name: values for name, values in query.items() if name not in ("q", "sort")}
         chosen = self.facets.captions(rest)
         found: dict[str, Any] = {"words": None, "meaning": None}
@@ -202,10 +219,11 @@ class Explorer:
 
     def video(self, video_id: int) -> dict[str, Any]:
         corpus, place = self.corpus, self.place_of(video_id)
-        rows = corpus.rows_of_video(place).tolist()
+        with corpus.lock:
+            captions = [self.caption(row) for row in corpus.rows_of_video(place).tolist()]
         return {
             "video": self.video_row(place),
-            "captions": [self.caption(row) for row in rows],
+            "captions": captions,
             "transcript": corpus.transcription(place),
             "media": self.media(video_id),
             "answers": self.answers.state(place) if self.answers else None,

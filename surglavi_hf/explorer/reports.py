@@ -14,6 +14,7 @@ import numpy as np
 from ..evaluation import Benchmark, EvalReport, load_benchmark
 from ..evaluation.frame_source import VideoFrames
 from ..evaluation.published import measure_table, protocol_rows
+from ..media import browser_problem
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,10 @@ class Reports:
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         single = self.kind == "single_label"
         labels = benchmark.labels(name)
-        shown = self._about(benchmark, name) | {"classes": list(self.classes), "step": step, "reports": []}
+        about = self._about(benchmark, name)
+        if about["video"]:
+            about["video"] = browser_problem(benchmark.videos[name].frames.path) is None  # else frame by frame
+        shown = about | {"classes": list(self.classes), "step": step, "reports": []}
         shown["labels"] = _segments(labels, times, step) if single else []
         for found in chosen:
             if not found.report.predictions:

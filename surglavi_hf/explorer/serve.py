@@ -119,7 +119,7 @@ def open_explorer(
         words = WordIndex(corpus, cache / "words.db")
         facets = Facets(corpus, words)
         meanings = Meanings(corpus, words, options.index, cache / "vectors") if options.index else None
-        model = _model(cache / "answers", corpus, load_model)
+        model = _model(cache / "answers", corpus, load_model, options.public)
         if model is not None and meanings is not None:
             model.check_is_of(meanings)
         if model is not None or meanings is not None:
@@ -136,14 +136,16 @@ def open_explorer(
     )
 
 
-def _model(folder: Path, corpus: Corpus, load: "Callable[[], VideoEncoder] | None") -> "AnsweringModel | None":
+def _model(
+    folder: Path, corpus: Corpus, load: "Callable[[], VideoEncoder] | None", public: bool
+) -> "AnsweringModel | None":
     if load is None and not folder.is_dir():
         return None  # without PyTorch, then
     from .model import AnsweringModel
 
     if load is None:
         return AnsweringModel.kept(folder, corpus.library)
-    return AnsweringModel(folder, corpus.library, load())
+    return AnsweringModel(folder, corpus.library, load(), keeps_texts=not public)  # or anybody could fill the disk
 
 
 def _cache(corpus: Corpus, cache_dir: str | None) -> Path:

@@ -226,3 +226,9 @@ def test_a_video_that_is_not_there_or_was_taken_down(explored, model, jobs, draw
     explored.video_taken_down[1] = True
     with pytest.raises(ValueError, match="taken down"):
         answers.watch(1)
+
+
+def test_texts_of_everybody_are_not_kept(explored, encoder, drawn):
+    model = AnsweringModel(drawn / "public", explored.library, encoder, keeps_texts=False)
+    assert model.text_vector("typed by somebody", "caption") is not None
+    assert not list((drawn / "public").rglob("texts/*.arrow"))

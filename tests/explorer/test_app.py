@@ -4,6 +4,7 @@
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -170,6 +171,36 @@ def test_bodies_that_are_too_large_or_of_another_type(serve, own):
     client = serve(own, review=True)
     assert client.error("/api/reviews", b"{" + b" " * (300 << 10))[0] == 413
     assert client.ask("/api/reviews", b"{}", **{"Content-Type": "text/plain"})[0] == 415
+
+
+def test_captions_that_cannot_be_used_are_counted(serve, tmp_path):
+    from ..data.reference import write_database
+
+    caption = {"video_id": 1, "level_id": 1, "start_time": 1, "end_time": 2, "duration": 1, "caption": "x"}
+    captions = [caption | {"caption_id": 1}, caption | {"caption_id": 2, "end_time": 0}]
+    captions += [caption | {"caption_id": 3, "level_id": 9}, caption | {"caption_id": 4, "level_id": 9}]
+    write_database(tmp_path / "surglavi_beta.db", videos=[{"video_id": 1, "name": "v"}], captions=captions)
+    client = serve(tmp_path)
+    assert client.get("/api/captions")["total"] == 1
+    assert client.get("/api/left-out") == {"unknown level": 2, "end_time not after start_time": 1}
+
+
+def test_pages_ask_while_reviews_come_in(serve, own):
+    """Columns grow by a row while others count: nobody sees columns of two lengths."""
+    client = serve(own, review=True)
+    after = {"level": "task", "start_time": 5, "end_time": 9, "caption": "A stitch."}
+
+    def ask(number):
+        if number % 3 == 0:
+            client.post("/api/reviews", {"action": "add", "video_id": 60, "reviewer": "Ana", "after": after})
+        else:
+            client.get(f"/api/overview?q=stitch&level=task&sort={number}" if number % 3 == 1 else "/api/video/60")
+            client.get("/api/search?q=stitch")
+
+    client.post("/api/reviews", {"action": "add", "video_id": 60, "reviewer": "Ana", "after": after})
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(90)))
+    assert client.get("/api/captions?review=added")["total"] == 31
 
 
 # Videos and pictures

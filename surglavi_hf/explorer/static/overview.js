@@ -55,6 +55,8 @@ function Tile({ name, value, of, href }) {
 
 export function Overview({ about, query }) {
   const [found, error] = useAnswer(`/api/overview?${query}`);
+  const [leftOut] = useAnswer("/api/left-out");
+  const reasons = Object.entries(leftOut || {});
   if (!found) return html`<h1>${about.title}</h1><${Failure} error=${error} />${!error && html`<p role="status">Counting…</p>`}`;
   const filter = changed(query, { sort: null });
   const of = (part, all) => (part === all ? null : `of ${count(all)}`);
@@ -70,6 +72,8 @@ export function Overview({ about, query }) {
       <${Tile} name="videos on disk" value=${count(found.videos_on_disk)} of=${`of ${count(found.videos)}`} />
     </div>
     <${ChosenFilters} query=${query} path="/" />
+    ${reasons.length > 0 && html`<p class="hint">${count(reasons.reduce((sum, [, number]) => sum + number, 0))} captions of the database cannot be used and are not here:
+      ${" "}${reasons.map(([reason, number]) => `${count(number)} ${reason}`).join(", ")}. <code>surglavi check</code> lists them.</p>`}
     <p class="hint">Numbers are captions. Click a bar to choose it, and again to let it go.</p>
     <div class="charts">${found.facets.map((facet) => html`<${Chart} key=${facet.name} facet=${facet} query=${query} />`)}</div>
   `;
