@@ -13,8 +13,11 @@ function Protocol({ protocol }) {
 function Curve({ found, title, duration, player }) {
   const box = useRef(null);
   useEffect(() => {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
+    // A canvas wants colours as they are now, not what they follow from.
+    const colour = (name) => {
+      box.current.style.color = `var(${name})`;
+      return getComputedStyle(box.current).color;
+    };
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const width = () => Math.max(200, box.current.clientWidth);
     let follow = () => {};
@@ -25,7 +28,7 @@ function Curve({ found, title, duration, player }) {
         hooks: { draw: [() => follow()] }, // its places are known from then on
         scales: { x: { time: false, range: () => player.view || [0, duration] } },
         axes: [{ ...axis, values: (_, times) => times.map((time) => clock(time)) }, { ...axis, size: 58 }],
-        series: [{}, { stroke: colour("--accent"), width: 1.5, fill: `${colour("--accent")}22`, spanGaps: false }],
+        series: [{}, { stroke: colour("--accent"), width: 1.5, fill: colour("--accent").replace("rgb(", "rgba(").replace(")", ", 0.13)"), spanGaps: false }],
       },
       [found.times, found.values],
       box.current,
