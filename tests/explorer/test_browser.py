@@ -109,6 +109,19 @@ def test_every_page_at_both_widths_and_in_both_colours(open_page, explored, view
         assert axe(page) == [], path
 
 
+def test_the_checker_sees_what_is_wrong(open_page, own, serve):
+    page = open_page(serve(own))
+    page.evaluate("""() => {
+        const wrong = document.createElement("button");
+        document.querySelector("main").append(wrong);
+        const faint = document.createElement("p");
+        faint.textContent = "too faint to read";
+        faint.style.color = "#ddd";
+        document.querySelector("main").append(faint);
+    }""")
+    assert {one.partition(":")[0] for one in axe(page)} == {"button-name", "color-contrast"}
+
+
 def test_charts_filter_by_a_click_and_the_address_keeps_it(open_page, explored):
     page = open_page(explored)
     page.get_by_role("button", name=re.compile("^step")).click()
