@@ -71,7 +71,7 @@ class Answers:
                 windows = "none"
         rows = corpus.rows_of_video(place)
         clips = 0 if self.meanings is None else int(np.count_nonzero(self.meanings.places()[rows] >= 0))
-        job = self.jobs.get(("watch", place))
+        job = self.jobs.get(place)
         return {
             "windows": windows,
             "clips": clips,
@@ -92,7 +92,7 @@ class Answers:
         if self.corpus.video_taken_down[place]:
             raise ValueError("this video was taken down")
         name, model = self.corpus.videos.names[place], self.model
-        return self.jobs.start(("watch", place), lambda job: model.watch(name, job))
+        return self.jobs.start(place, lambda job: model.watch(name, job))
 
     def ribbon(self, place: int, prompts: str, level: Level = Level.PHASE, smoothing: float = 0.0) -> dict[str, Any]:
         """

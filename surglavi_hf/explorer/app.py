@@ -162,7 +162,7 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
     def watch(request: Request, body: Mapping[str, Any]) -> Any:
         place = explorer.place_of(request.path_params["video_id"])
         if body.get("stop"):
-            job = explorer.jobs.get(("watch", place))
+            job = _answers(explorer).jobs.get(place)
             if job is not None:
                 job.stop()
             return job.as_json() if job else None
@@ -241,6 +241,13 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
         get("/report", report),
         get("/benchmark/{name}", benchmark_video),
     ]
+
+    async def nothing(request: Request, error: Exception) -> Response:
+        """The page that says so, for people; a line for scripts."""
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return FileResponse(STATIC / "index.html", 404, headers={"cache-control": "no-cache"})
+        return _error(404, "there is nothing at this address")
+
     routes = [
         *(Route(path, page, methods=["GET"]) for path in PAGES),
         Mount("/api", routes=api, middleware=[Middleware(GZipMiddleware, minimum_size=4096, compresslevel=1)]),
@@ -255,7 +262,7 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
         Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
         Middleware(Guard, token=token, port=port),
     ]
-    return Starlette(routes=routes, middleware=middleware)
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={404: nothing})
 
 
 class _Static(StaticFiles):

@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -376,8 +375,3 @@ def _videos(videos: pa.Table) -> Videos:
     ]
     about = {name: column(name) for name in _OF_VIDEO}
     return Videos(videos["video_id"].to_numpy(), names, ids, titles, durations, fps, about)
-
-
-def clock(seconds: float) -> str:
-    """Returns a time as h:mm:ss."""
-    return str(timedelta(seconds=int(seconds)))

@@ -22,6 +22,15 @@ REVIEWS = ("not reviewed", "flagged", "changed", "approved", "added", "deleted")
 _CAPTION_SORTS = ("video", "start", "duration", "words", "caption_id", "level")
 _VIDEO_SORTS = ("title", "duration", "captions", "video_id")
 _KEPT = 64
+_NOT_FACETS = {
+    "q",
+    "video",
+    "like",
+    "sort",
+    "offset",
+    "limit",
+    "takedown",
+}  # of an address; the last is not always one
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ class Facets:
             "descriptive": Facet("Descriptive", ("yes", "no"), (~corpus.descriptive).astype(np.int16)),
             "length": Facet("Length of clips", _bins(_SECONDS, "s"), _binned(corpus.end - corpus.start, _SECONDS)),
             "words": Facet("Words a caption", _bins(_WORDS, ""), _binned(corpus.words, _WORDS)),
-            "disk": _facet_of_texts("On disk", list(disk), corpus.video, first=("video", "frames")),
+            "disk": _facet_of_texts("On disk", list(disk), corpus.video, corpus.video, first=("video", "frames")),
             "review": Facet("Reviewed", REVIEWS, review),
         }
         if corpus.taken_down.any() or corpus.video_taken_down.any():
@@ -102,6 +111,8 @@ class Facets:
         """Returns the captions that each choice leaves, and where words are searched the ranked rows."""
         masks, ranked = {}, None
         facets = self.facets()
+        if unknown := [name for name in query if name not in facets and name not in _NOT_FACETS]:
+            raise ValueError(f"{unknown[0][:40]!r} is nothing to choose by; expected some of {', '.join(facets)}")
         for name, facet in facets.items():
             if wanted := [value for value in query.get(name, ()) if value]:
                 if unknown := [value for value in wanted if value not in facet.values]:
@@ -264,23 +275,26 @@ def _facets_of_videos(corpus: Corpus) -> dict[str, Facet]:
     for name, title in titles.items():
         values = corpus.videos.about[name]
         if any(values):
-            found[name] = _facet_of_texts(title, [value or UNKNOWN for value in values], every)
+            found[name] = _facet_of_texts(title, [value or UNKNOWN for value in values], every, corpus.video)
     return found
 
 
-def _facet_of_texts(title: str, texts: Sequence[str], video: np.ndarray, first: tuple[str, ...] = ()) -> Facet:
-    """The most frequent values first, of videos."""
+def _facet_of_texts(
+    title: str, texts: Sequence[str], rows: np.ndarray, video: np.ndarray, first: tuple[str, ...] = ()
+) -> Facet:
+    """Of a text a video; those of most captions first. `rows` are the places of videos that it is wanted of."""
+    captions = np.bincount(video, minlength=len(texts)).tolist()
     texts = [str(text) for text in texts]
     counted: dict[str, int] = dict.fromkeys(first, 0)
-    for text in texts:
-        counted[text] = counted.get(text, 0) + 1
+    for text, number in zip(texts, captions, strict=True):
+        counted[text] = counted.get(text, 0) + number
     rest = sorted(
         (text for text in counted if text not in first), key=lambda text: (text == UNKNOWN, -counted[text], text)
     )
     values = (*first, *rest)
     place = {value: at for at, value in enumerate(values)}
     codes = np.array([place[text] for text in texts], np.int32)
-    return Facet(title, values, codes[video] if len(codes) else codes, True, len(values) > 8)
+    return Facet(title, values, codes[rows] if len(codes) else codes, True, len(values) > 8)
 
 
 def _bins(edges: Sequence[int], unit: str) -> tuple[str, ...]:

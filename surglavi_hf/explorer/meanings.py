@@ -80,8 +80,12 @@ class Meanings:
         known[clip[places >= 0]] = places[places >= 0]
         self._places = known[clip]
         self._times = corpus.start[: corpus.num_stored].copy(), corpus.end[: corpus.num_stored].copy()
-        if not (self._places >= 0).any():
-            raise ValueError(f"{self.source} has embeddings of no clip of {corpus.title}; name that of this corpus")
+        known_here = int(np.isin(caption_ids, corpus.caption_id[: corpus.num_stored]).sum())
+        if known_here < len(caption_ids) / 2:  # numbers of two corpora are equal by chance
+            raise ValueError(
+                f"{self.source} has embeddings of {len(caption_ids):,} captions, of which {known_here:,} are in "
+                f"{corpus.title}; name that of this corpus"
+            )
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self._places >= 0))

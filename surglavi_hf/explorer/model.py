@@ -4,7 +4,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -86,9 +85,7 @@ class AnsweringModel:
         self.library, self.encoder, self.keeps_texts = library, encoder, keeps_texts
         self.windows = Windows()
         self._lock = Lock()
-        self._open = ExitStack()
         if encoder is not None:
-            self._open.enter_context(encoder.evaluating())
             self.about = _about(encoder, self.windows)
             self.folder = folder / store_key(self.about["key"])
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +148,7 @@ class AnsweringModel:
         if result is None:
             if self.encoder is None:
                 return None
-            with self._lock, torch.no_grad():  # which is of a thread
+            with self._lock, self.encoder.evaluating():
                 if kind == "caption":
                     found = embed_texts(self.encoder, None, [text])
                 else:
@@ -234,10 +231,10 @@ class AnsweringModel:
         for start in range(0, len(times), _WINDOWS_A_PART):
             positions = range(start, min(start + _WINDOWS_A_PART, len(times)))
             if store.read(f"{start:07d}", len(positions)) is None:
-                self._watch_part(store, frames, positions, times, job)
+                with self.encoder.evaluating():
+                    self._watch_part(store, frames, positions, times, job)
             job.share = (positions[-1] + 1) / len(times)
 
-    @torch.no_grad()
     def _watch_part(
         self, store: VideoStore, frames: LibraryFrames, positions: range, times: np.ndarray, job: Job
     ) -> None:
@@ -252,7 +249,6 @@ class AnsweringModel:
         arrays = {key: torch.cat([one[key] for one in found]).numpy() for key in found[0]}
         store.write(f"{positions[0]:07d}", {"time": times[list(positions)].tolist()}, VideoResult(arrays, 0.0))
 
-    @torch.no_grad()
     def score(self, windows: Mapping[str, np.ndarray], texts: np.ndarray) -> np.ndarray:
         """Returns how much windows are like texts, of shape `(num_windows, num_texts)`."""
         if self.encoder is None:
@@ -260,14 +256,12 @@ class AnsweringModel:
                 raise ValueError(f"{self.name} compares windows with texts itself; start with --model")
             return windows["projected"] @ texts.T
         known = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in windows.items()}
-        return self.encoder.score(known, torch.from_numpy(texts)).numpy()
+        with self.encoder.evaluating():
+            return self.encoder.score(known, torch.from_numpy(texts)).numpy()
 
     def protocol(self) -> dict[str, Any]:
         """Returns what answers depend on, for people."""
         return dict(self.about["protocol"])
-
-    def close(self) -> None:
-        self._open.close()
 
 
 def _about(encoder: VideoEncoder, windows: Windows) -> dict[str, Any]:

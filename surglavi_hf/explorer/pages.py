@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 _STATES = {FLAGGED: "flagged", CHANGED: "changed", APPROVED: "approved", ADDED: "added", DELETED: "deleted"}
 _MOST_ROWS, _MOST_FOUND = 500, 60
+_NOT_THERE = {
+    "not tried": "it is not downloaded yet; surglavi download gets it",
+    "not here": "this corpus comes without videos",
+    "no longer there": "it was downloaded once, and is not there any more",
+}
 
 
 @dataclass
@@ -39,7 +44,7 @@ class Explorer:
         words, facets: Of the corpus.
         answers, meanings, reports: What is known of models.
         cache: Folder for what is computed.
-        jobs: For what takes long.
+        copying: Makes copies of videos, beside a model that watches others.
         can_review: Whether reviews are taken.
         public: Whether it is open to everybody, who may start no work.
     """
@@ -51,17 +56,23 @@ class Explorer:
     meanings: Meanings | None
     reports: "Reports | None"
     cache: Path | None
-    jobs: Jobs = field(default_factory=Jobs)
+    copying: Jobs = field(default_factory=Jobs)
     can_review: bool = False
     public: bool = False
     _checking: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _left_out: dict[str, int] | None = field(default=None, repr=False)
 
+    def close(self) -> None:
+        """Ends what is at work."""
+        self.copying.close()
+        if self.answers is not None:
+            self.answers.jobs.close()
+
     def about(self) -> dict[str, Any]:
         """Returns what all pages know."""
         model = self.answers.model if self.answers else None
         return {
-            "title": self.corpus.title if self.corpus else (self.reports.title if self.reports else ""),
+            "title": self.corpus.title if self.corpus is not None else self.reports.title,
             "corpus": self.corpus is not None,
             "benchmark": self.reports.title if self.reports else None,
             "can_review": self.can_review,
@@ -239,7 +250,7 @@ class Explorer:
         if disk == "frames":
             return {"kind": "frames", "why": "the video itself is not on disk; these are its stored frames"}
         if disk != "video":
-            return {"kind": "none", "why": f"not on disk ({disk})"}
+            return {"kind": "none", "why": _NOT_THERE.get(disk, f"it could not be downloaded ({disk})")}
         path = self.corpus.library.video_path(name)
         try:
             problem = browser_problem(path)
@@ -249,7 +260,7 @@ class Explorer:
             return {"kind": "video", "why": None}
         if self._copy_path(path).is_file():
             return {"kind": "copy", "why": f"{problem}; this is a small copy of it"}
-        job = self.jobs.get(("copy", video_id))
+        job = self.copying.get(video_id)
         return {"kind": "to copy", "why": problem, "job": job.as_json() if job else None}
 
     def media_path(self, video_id: int) -> Path:
@@ -283,7 +294,7 @@ class Explorer:
             write_playable_copy(path, target, report, job.stopped)
             job.share = 1.0
 
-        return self.jobs.start(("copy", video_id), do)
+        return self.copying.start(video_id, do)
 
     def frame(self, video_id: int, seconds: float, height: int) -> bytes:
         """Returns a frame as JPEG. Raises FileNotFoundError or VideoDecodeError where there is none."""

@@ -69,10 +69,10 @@ class Reports:
             try:
                 self._splits[key] = load_benchmark(self._benchmark, self._root, split, variant=variant)
             except FileNotFoundError as error:
-                logger.warning("%s; showing labels without frames", error)
                 self._splits[key] = load_benchmark(
                     self._benchmark, self._root, split, variant=variant, source="labels"
                 )
+                logger.warning("%s; showing labels without frames", error)
         return self._splits[key]
 
     def _of(self, found: FoundReport | None) -> Benchmark:

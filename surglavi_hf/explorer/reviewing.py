@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What reviewers do on a page, as lines of the review log and of the takedown list."""
 
+import math
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -9,6 +10,9 @@ from typing import Any
 from ..data import Level, add_to_takedown
 from ..data.reviews import FIELDS, Review, checked_fields, is_sound
 from .pages import Explorer
+
+_PAST_END_S = 1.0  # containers round durations
+_LONGEST_S = 1e6  # of a video whose length is not known
 
 
 def review(explorer: Explorer, body: Mapping[str, Any]) -> Review:
@@ -57,6 +61,8 @@ def review(explorer: Explorer, body: Mapping[str, Any]) -> Review:
         if not after:
             raise ValueError("nothing is changed; change a time, the text, the level or a flag")
         _check_sound(now | after)
+        if "end_time" in after:
+            _check_end(explorer, place, after["end_time"], now["end_time"])
     elif action == "delete":
         before = now
     made = Review(
@@ -76,6 +82,7 @@ def review(explorer: Explorer, body: Mapping[str, Any]) -> Review:
 def _appended(explorer: Explorer, about: dict[str, Any], place: int, after: dict[str, Any]) -> Review:
     corpus = explorer.corpus
     _check_sound(after)
+    _check_end(explorer, place, after["end_time"])
     largest = int(corpus.caption_id[: corpus.num_stored].max(initial=0))
     made = corpus.reviews.append_new(
         lambda caption_id: Review(
@@ -121,6 +128,14 @@ def _check_sound(fields: Mapping[str, Any]) -> None:
         raise ValueError(f"a caption needs {', '.join(missing)}, too")
     if not is_sound(checked_fields(fields)):
         raise ValueError("a caption has to end after it starts, and to have a text")
+
+
+def _check_end(explorer: Explorer, place: int, end: float, before: float = 0.0) -> None:
+    """An end may stay where it was, however late."""
+    duration = float(explorer.corpus.videos.durations[place])
+    latest = _LONGEST_S if math.isnan(duration) else duration + _PAST_END_S
+    if end > max(latest, before):
+        raise ValueError(f"it ends at {end:g} s, and the video lasts {latest:g} s; give an end within it")
 
 
 def _check(explorer: Explorer) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`explore`: opens a corpus, a benchmark and a model, and serves them to a browser."""
 
+import errno
 import ipaddress
 import logging
 import os
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from ..options import option
 from .answers import Answers
@@ -105,7 +108,7 @@ def open_explorer(
     if data_dir is None and options.dataset is None and options.benchmark is None:
         raise ValueError("nothing to explore; name --data-dir DIR, --dataset ID or --benchmark YAML")
     corpus = words = facets = answers = meanings = reports = None
-    cache, jobs = None, Jobs()
+    cache = None
     if options.review and data_dir is None:
         raise ValueError("--review needs a folder to write to; name --data-dir, too")
     if data_dir is not None or options.dataset is not None:
@@ -123,14 +126,14 @@ def open_explorer(
         if model is not None and meanings is not None:
             model.check_is_of(meanings)
         if model is not None or meanings is not None:
-            answers = Answers(corpus, jobs, model, meanings)
+            answers = Answers(corpus, Jobs(), model, meanings)
     if options.benchmark is not None:
         from .reports import Reports
 
         beside = Path(options.benchmark).parent / "evaluation"
         reports = Reports(options.benchmark, [*options.reports, beside], options.root)
     return Explorer(
-        *(corpus, words, facets, answers, meanings, reports, cache, jobs),
+        *(corpus, words, facets, answers, meanings, reports, cache),
         can_review=options.review,
         public=options.public,
     )
@@ -195,15 +198,17 @@ def serve(explorer: Explorer, options: ExploreOptions, say: Callable[[str], None
     token = None if options.public else secrets.token_urlsafe(24)
     is_local = options.host in _LOOPBACK
     shown = f"[{options.host}]" if ":" in options.host else options.host
+    others: list[str] = []
     if _is_any(options.host):
         shown = socket.gethostname()
+        others = [one.address.partition("%")[0] for of_one in psutil.net_if_addrs().values() for one in of_one]
     address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
-    names = [*_LOOPBACK, options.host, shown, *options.allowed_hosts]
+    names = [*_LOOPBACK, options.host, shown, *others, *options.allowed_hosts]
     if not is_local:
         who = "anybody" if options.public else "whoever has the token"
         say(
             f"warning: reachable from other machines by {who}, and not encrypted; better leave --host out and use "
-            f"ssh -L {port}:127.0.0.1:{port} THIS_MACHINE"
+            f"ssh -L {port}:127.0.0.1:{port} THIS_MACHINE; other names of it need --allowed-hosts"
         )
     app = make_app(explorer, token, port, list(dict.fromkeys(names)))
     config = uvicorn.Config(
@@ -216,7 +221,7 @@ def serve(explorer: Explorer, options: ExploreOptions, say: Callable[[str], None
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
-        explorer.jobs.close()
+        explorer.close()
         listening.close()
 
 
@@ -228,7 +233,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen(128)
     except OSError as error:
-        raise OSError(f"{host}, port {port}, cannot be listened at ({error.strerror}); name another --port") from error
+        other = "--port" if error.errno == errno.EADDRINUSE else "--host"
+        raise OSError(
+            f"{host}, port {port}, cannot be listened at ({error.strerror}); name another {other}"
+        ) from error
     return listening
 
 

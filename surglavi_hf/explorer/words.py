@@ -26,6 +26,7 @@ _TABLE = (
 _VERSION = 1  # of this file's layout
 MOST_RANKED = 10_000  # to rank one takes 5 µs; of more than that, every second caption has the word
 _LONGEST_QUERY, _MOST_WORDS = 1000, 40
+_LEAST_BEGINNING = 2  # letters before a *
 _KEPT_QUERIES = 32
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
 
@@ -139,6 +140,17 @@ class WordIndex:
         return found
 
     def _find(self, match: str) -> FoundRows:
+        try:
+            return self._ask(match)
+        except sqlite3.DatabaseError as error:  # somebody deleted or damaged it meanwhile
+            logger.warning("%s: %s; making it again", self.path, error)
+            with self._lock:
+                if not self._is_of(self.corpus):
+                    self._build()
+            self._local.connection = None
+            return self._ask(match)
+
+    def _ask(self, match: str) -> FoundRows:
         if getattr(self._local, "connection", None) is None:
             self._local.connection = self._open()
         connection = self._local.connection
@@ -182,6 +194,8 @@ def terms_of(query: str) -> list[str]:
         parts = re.findall(r"\w+", phrase or word)
         if parts:
             begins = "*" if word.endswith("*") else ""
+            if begins and len(parts[-1]) < _LEAST_BEGINNING:
+                raise ValueError(f"{word[:40]!r} begins too many words; type at least {_LEAST_BEGINNING} letters")
             terms.append('"' + " ".join(parts) + '"' + begins)
     if not terms:
         raise ValueError(f"no words in {query[:40]!r}; type some letters")

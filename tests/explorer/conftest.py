@@ -171,7 +171,7 @@ def serve():
         server.should_exit = server.force_exit = True
         thread.join(10)
         listening.close()
-        explorer.jobs.close()
+        explorer.close()
 
 
 @pytest.fixture(scope="session")

@@ -139,7 +139,6 @@ def test_what_is_kept_answers_without_the_model(explored, model, jobs, drawn):
     answers = Answers(explored, jobs, model, None)
     model.watch(explored.videos.names[0], job())
     ribbon, curve = answers.ribbon(0, ""), answers.curve(0, "smoke rises")
-    model.close()
     kept = AnsweringModel.kept(drawn / "explorer" / "answers", explored.library)
     assert kept.encoder is None
     without = Answers(explored, jobs, kept, None)

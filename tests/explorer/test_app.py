@@ -147,7 +147,7 @@ def test_one_video_whole(serve, own):
     assert len(found["captions"]) == 12
     starts = [row["start"] for row in found["captions"]]
     assert starts == sorted(starts)
-    assert found["media"] == {"kind": "none", "why": "not on disk (not tried)"}
+    assert found["media"] == {"kind": "none", "why": "it is not downloaded yet; surglavi download gets it"}
     assert client.get("/api/video/10")["transcript"] == "all that was said"
     assert client.get("/api/video/60")["captions"] == []  # silent
     assert client.error("/api/video/99") == (404, "there is no video 99 in SurgLaVi")
@@ -201,6 +201,19 @@ def test_pages_ask_while_reviews_come_in(serve, own):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ask, range(90)))
     assert client.get("/api/captions?review=added")["total"] == 31
+
+
+def test_a_corpus_without_captions(serve, tmp_path):
+    from ..data.reference import write_database
+
+    write_database(tmp_path / "surglavi_beta.db", videos=[{"video_id": 1, "name": "v"}], captions=[])
+    client = serve(tmp_path)
+    assert client.get("/api/about")["title"] == "SurgLaVi"
+    assert client.get("/api/overview")["captions"] == 0
+    assert client.get("/api/captions")["rows"] == []
+    assert client.get("/api/videos")["total"] == 1
+    assert client.get("/api/video/1")["captions"] == []
+    assert client.get("/api/search?q=anything")["words"]["total"] == 0
 
 
 # Videos and pictures
@@ -350,6 +363,9 @@ def test_a_new_caption(serve, own):
         {"action": "change", "caption_id": 1, "after": {}},
         {"action": "change", "caption_id": 1, "after": {"start_time": 1e9}},
         {"action": "change", "caption_id": 1, "after": {"end_time": -1}},
+        {"action": "change", "caption_id": 1, "after": {"end_time": 602}},  # of a video of 600 s
+        {"action": "change", "caption_id": 4, "after": {"end_time": 1e308}},  # of one of unknown length
+        {"action": "add", "video_id": 10, "after": {"level": 1, "start_time": 3, "end_time": 9e9, "caption": "x"}},
         {"action": "change", "caption_id": 1, "after": {"level": "operation"}},
         {"action": "change", "caption_id": 1, "after": {"level": 7}},
         {"action": "change", "caption_id": 1, "after": {"caption_id": 3}},

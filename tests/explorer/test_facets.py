@@ -105,6 +105,7 @@ def test_silent_videos_are_there_where_no_caption_is_chosen(corpus, facets):
     ("query", "message"),
     [
         ({"level": ["operation"]}, "level='operation', expected some of phase, step, task"),
+        ({"procedure": ["x"]}, "'procedure' is nothing to choose by; expected some of level"),
         ({"sort": ["DROP TABLE"]}, "sort='DROP TABLE', expected one of"),
         ({"video": ["99"]}, "video='99', expected the video_id"),
         ({"video": ["x"]}, "expected a whole number"),

@@ -115,7 +115,7 @@ def test_words_that_no_caption_has(meanings):
 def test_embeddings_of_another_corpus_are_refused(small, words, own):
     vectors = np.full((2, 4), 0.5, np.float16)
     Embeddings(np.array([901, 902]), vectors, "me/model", "weights 1").write(own / "other.parquet")
-    with pytest.raises(ValueError, match="of no clip of SurgLaVi"):
+    with pytest.raises(ValueError, match="of 2 captions, of which 0 are in SurgLaVi"):
         Meanings(small, words, own / "other.parquet", own / "vectors")
 
 

@@ -74,6 +74,23 @@ def test_hostile_queries_find_or_are_refused(index, text):
         assert "no words" in str(error)
 
 
+def test_an_index_that_is_deleted_while_it_is_used_is_made_again(corpus, index, caplog):
+    expected = index.find("gallbladder").rows.tolist()
+    index.path.unlink()
+    index._local.connection.close()
+    index._local.connection = None  # as of a thread that has not asked yet
+    assert index.find("gallbladder liver").rows.tolist() == []
+    assert index.find("gallbladder", any_word=True).rows.tolist() == expected
+    assert index.path.is_file()
+    assert "making it again" in caplog.text
+
+
+def test_a_beginning_has_two_letters(index):
+    assert len(index.find("ga*").rows)
+    with pytest.raises(ValueError, match="at least 2 letters"):
+        index.find("g*")
+
+
 @pytest.mark.parametrize("text", ["", "  ", "!?", "a" * 1001, "b " * 41])
 def test_queries_without_words_are_refused(index, text):
     with pytest.raises(ValueError, match=r"no words|expected at most"):

@@ -5,7 +5,7 @@ import { Failure, LEVELS, changed, clock, colourOf, get, go, percent, post } fro
 const MEASURES = { accuracy: "accuracy", macro_f1: "macro F1", edit: "edit score", segment_f1_at_50: "segment F1@50" };
 
 function Protocol({ protocol }) {
-  return html`<details class="protocol"><summary>What this depends on</summary>
+  return html`<details class="protocol"><summary>How this was computed</summary>
     <dl>${Object.entries(protocol).map(([name, value]) => html`<div><dt>${name.replace(/_/g, " ")}</dt><dd>${String(value)}</dd></div>`)}</dl>
   </details>`;
 }
@@ -72,8 +72,8 @@ export function Answer({ video, captions, state, about, player, duration, like, 
   const [ribbon, setRibbon] = useState(null);
   const [curve, setCurve] = useState(null);
   const [error, setError] = useState(null);
-  const [level, setLevel] = useState(LEVELS.find((one) => captions.filter((row) => row.level === one).length > 1) || "phase");
-  const [smoothing, setSmoothing] = useState(0);
+  const [level, setLevel] = useState(LEVELS.includes(query.get("ribbon")) ? query.get("ribbon") : LEVELS.find((one) => captions.filter((row) => row.level === one).length > 1) || "phase");
+  const [smoothing, setSmoothing] = useState(Number(query.get("smooth")) || 0);
   const texts = [...new Set(captions.filter((row) => row.level === level && !row.state.includes("deleted")).map((row) => row.text.trim()))];
   const [prompts, setPrompts] = useState(query.get("prompts"));
   const sentence = useRef(null);
@@ -82,8 +82,12 @@ export function Answer({ video, captions, state, about, player, duration, like, 
   useEffect(() => {
     if (!busy) return undefined;
     const timer = setInterval(async () => {
-      const next = await get(`${base}/state`).catch(() => null);
-      if (next) setNow(next);
+      try {
+        setNow(await get(`${base}/state`));
+        setError(null);
+      } catch (problem) {
+        setError(problem);
+      }
     }, 700);
     return () => clearInterval(timer);
   }, [busy]);
@@ -102,6 +106,7 @@ export function Answer({ video, captions, state, about, player, duration, like, 
   });
   const show = (event) => {
     if (event) event.preventDefault();
+    go(location.pathname + changed(new URLSearchParams(location.search), { ribbon: level, prompts: prompts, smooth: smoothing || null }), true);
     return attempt(async () => {
       const found = await post(`${base}/ribbon`, { prompts: prompts === null ? "" : prompts, level, smoothing });
       setRibbon(found);
@@ -122,6 +127,7 @@ export function Answer({ video, captions, state, about, player, duration, like, 
     along({ text }, `“${text}”`);
   };
   useEffect(() => {
+    if (query.get("ribbon") && (now.windows === "known" || now.clips)) show();
     if (query.get("sentence") && (now.windows === "known" || now.clips)) along({ text: query.get("sentence") }, `“${query.get("sentence")}”`);
   }, []);
   useEffect(() => {
@@ -144,7 +150,7 @@ export function Answer({ video, captions, state, about, player, duration, like, 
         <label for="prompts">Classes, one a line: a sentence, or <code>name: a sentence | another</code></label>
         <textarea id="prompts" rows=${Math.min(8, Math.max(3, texts.length))} value=${prompts === null ? texts.join("\n") : prompts} onInput=${(event) => setPrompts(event.currentTarget.value)}></textarea>
         <div class="row-of">
-          <label>beside captions of level <select value=${level} onChange=${(event) => { setLevel(event.currentTarget.value); setPrompts(null); }}>${LEVELS.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
+          <label>labels are captions of level <select value=${level} onChange=${(event) => { setLevel(event.currentTarget.value); setPrompts(null); }}>${LEVELS.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
           <label>smooth over <input type="number" min="0" max="600" step="1" value=${smoothing} onInput=${(event) => setSmoothing(Number(event.currentTarget.value) || 0)} /> s</label>
           <button class="primary" disabled=${!ready}>Show the ribbon</button>
         </div>

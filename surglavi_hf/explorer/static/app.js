@@ -1,6 +1,6 @@
 // The frame around all pages, and which address shows which page.
 import { html, render, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import { Failure, go, isTyping, useAddress, useAnswer } from "./common.js";
+import { Failure, changed, go, isTyping, useAddress, useAnswer } from "./common.js";
 import { Overview } from "./overview.js";
 import { Captions, Videos } from "./lists.js";
 import { Search } from "./search.js";
@@ -32,6 +32,8 @@ const KEYS = [
   ["/", "search"],
   ["?", "this list"],
 ];
+
+const CHOOSING = new Set(["/", "/captions", "/videos", "/search"]);
 
 function Keys({ dialog }) {
   return html`<dialog ref=${dialog} aria-labelledby="keys-title" class="keys">
@@ -106,7 +108,9 @@ function App() {
       <nav aria-label="Pages">
         ${PAGES.filter((one) => one.shown(about)).map((one) => {
           const path = one.path.source.replace(/[\\^$]/g, "");
-          return html`<a href=${path} aria-current=${found && found.name === one.name ? "page" : undefined}>${one.name}</a>`;
+          // What was chosen stays chosen on the other pages of the corpus.
+          const kept = CHOOSING.has(address.path) && CHOOSING.has(path) ? changed(address.query, { sort: null, like: null }) : "";
+          return html`<a href=${path + kept} aria-current=${found && found.name === one.name ? "page" : undefined}>${one.name}</a>`;
         })}
       </nav>
       <div class="side">

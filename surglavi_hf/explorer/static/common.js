@@ -14,6 +14,8 @@ async function answered(response) {
   try {
     body = await response.json();
   } catch {
+    if (response.status === 403)
+      throw new Refused("this explorer was started anew: open the address that it printed in another tab, then try again here; what you typed stays", 403, {});
     throw new Refused(`the server answered ${response.status}; is it still running?`, response.status, {});
   }
   if (!response.ok) throw new Refused(body.error || `the server answered ${response.status}`, response.status, body);
@@ -67,7 +69,15 @@ export function useAnswer(path) {
 
 // The address
 
+/** Whether something that was typed would be lost; who has something says so here. */
+export const leaving = { unsaved: () => false };
+
+export const mayLeave = () => !leaving.unsaved() || confirm("What you typed is not saved. Leave it?");
+
+addEventListener("beforeunload", (event) => leaving.unsaved() && event.preventDefault());
+
 export function go(url, replace = false) {
+  if (!replace && !mayLeave()) return;
   if (replace) history.replaceState(null, "", url);
   else history.pushState(null, "", url);
   dispatchEvent(new Event("surglavi:address"));
@@ -117,6 +127,12 @@ export function clock(seconds, digits = 0) {
   const rest = (whole % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
   return `${hours}:${String(minutes).padStart(2, "0")}:${rest}`;
 }
+
+/** From when to when, with tenths where it is short. */
+export const span = (row) => {
+  const digits = row.end - row.start < 2 ? 1 : 0;
+  return `${clock(row.start, digits)}–${clock(row.end, digits)}`;
+};
 
 /** Seconds of a text such as 1:02:03.5, 2:03 or 7; NaN where it is none. */
 export function secondsOf(text) {

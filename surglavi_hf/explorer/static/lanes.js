@@ -54,7 +54,7 @@ class Lane extends Component {
         return html`<button class=${`interval ${item.class || ""} ${item.id === chosen ? "chosen" : ""}`} key=${item.id} style=${style}
           data-id=${item.id} tabindex=${index === stop ? 0 : -1} aria-pressed=${item.id === chosen ? "true" : "false"}
           aria-label=${`${lane.name}, ${title}`} title=${title}
-          onClick=${() => act.choose(item, lane)} onKeyDown=${(event) => act.walk(event, item, lane)}>
+          onClick=${() => act.choose(item, lane)} onKeyDown=${(event) => act.walk(event, item, lane)} onKeyUp=${(event) => event.key === " " && event.preventDefault()}>
           <span>${item.label}</span>
           ${editing && item.id === chosen ? html`<i class="edge start" data-edge="start"></i><i class="edge end" data-edge="end"></i>` : null}
         </button>`;
@@ -156,6 +156,10 @@ export function Lanes({ player, duration, lanes, chosen, onChoose, editing = fal
       const up = (moved) => {
         onEdge(item, edge, timeAt(moved), true);
         removeEventListener("pointermove", move);
+        // The click that ends a drag is not one on the interval.
+        const swallow = (event) => event.stopPropagation();
+        addEventListener("click", swallow, { capture: true, once: true });
+        setTimeout(() => removeEventListener("click", swallow, { capture: true }), 0);
       };
       addEventListener("pointermove", move);
       addEventListener("pointerup", up, { once: true });
@@ -251,7 +255,8 @@ export function Transport({ player, duration, fps, speeds, onStep, loops, onLoop
     const pressed = (event) => {
       const target = event.target;
       if (isTyping(event)) return;
-      const onButton = target.closest && target.closest("button, a, summary, input"); // which Space is for
+      // Which Space is for; an interval is played by Enter, and Space pauses what it plays.
+      const onButton = target.closest && target.closest("button:not(.interval), a, summary, input");
       const act = {
         " ": onButton ? null : toggle,
         ArrowLeft: () => player.seek(player.time - (event.shiftKey ? 1 / fps : 1)),
@@ -281,7 +286,7 @@ export function Transport({ player, duration, fps, speeds, onStep, loops, onLoop
         ${speeds.map((speed) => html`<option value=${speed}>${speed}×</option>`)}
       </select>
     </label>
-    ${levels && html`<label>through
+    ${levels && html`<label>n and p go through
       <select value=${level} onChange=${(event) => onLevel(event.currentTarget.value)}>${levels.map((one) => html`<option value=${one}>${one}s</option>`)}</select>
     </label>`}
     <span class="time" ref=${time}></span>

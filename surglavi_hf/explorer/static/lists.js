@@ -1,6 +1,6 @@
 // Captions and videos as lists of any length: only the rows in view are here.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import { Badges, Failure, Level, Marked, Refused, changed, clock, count, get, go, videoAddress } from "./common.js";
+import { Badges, Failure, Level, Marked, Refused, changed, clock, count, get, go, span, videoAddress } from "./common.js";
 import { ChosenFilters, Filters } from "./overview.js";
 
 const PAGE = 100;
@@ -129,7 +129,7 @@ function List({ title, what, query, path, rows, sorts, usual, children, other })
     <${Failure} error=${rows.error} />
     <div class="with-filters">
       <${Filters} query=${query} path=${path} />
-      ${rows.total === 0 ? html`<p class="empty">No ${what} is so. Take out a filter.</p>` : children}
+      ${rows.total === 0 ? html`<p class="empty">No ${what} fits. Take out a filter.</p>` : children}
     </div>
   `;
 }
@@ -140,14 +140,14 @@ export function Captions({ query }) {
   const words = query.get("q");
   const draw = (row) => html`
     <span role="cell"><${Level} level=${row.level} /></span>
-    <span role="cell" class="time">${clock(row.start)}–${clock(row.end)}</span>
+    <span role="cell" class="time">${span(row)}</span>
     <span role="cell" class="number">${(row.end - row.start).toFixed(1)} s</span>
     <span role="cell" class="text"><a href=${videoAddress(row)}><${Marked} text=${row.text} words=${words} /></a> <${Badges} row=${row} /></span>
     <span role="cell" class="video"><a href=${`/video/${row.video_id}`}>${row.title}</a></span>
   `;
   const sorts = [["start", "start"], ["duration", "length"], ["words", "number of words"], ["level", "level"], ["caption_id", "caption number"], ["video", "video"]];
   return html`<${List} title="Captions" what="caption" query=${query} path="/captions" rows=${rows} sorts=${sorts}
-    usual=${words ? "best first" : "as in the corpus"} other=${{ name: "their videos", href: `/videos${changed(query, { sort: null })}` }}>
+    usual=${words ? "best first" : "as in the corpus"} other=${{ name: "show as videos", href: `/videos${changed(query, { sort: null })}` }}>
     <${Rows} key=${String(query)} rows=${rows} height=${height} draw=${draw} label="captions" columns=${["level", "time", "length", "caption", "video"]} />
   <//>`;
 }
@@ -164,7 +164,7 @@ export function Videos({ query }) {
   `;
   const sorts = [["title", "title"], ["duration", "length"], ["captions", "number of captions"], ["video_id", "video number"]];
   return html`<${List} title="Videos" what="video" query=${query} path="/videos" rows=${rows} sorts=${sorts}
-    usual="as in the corpus" other=${{ name: "their captions", href: `/captions${changed(query, { sort: null })}` }}>
+    usual="as in the corpus" other=${{ name: "show as captions", href: `/captions${changed(query, { sort: null })}` }}>
     <div class="of-videos"><${Rows} key=${String(query)} rows=${rows} height=${height} draw=${draw} label="videos" columns=${["title", "length", "captions", "on disk", "procedure"]} /></div>
   <//>`;
 }

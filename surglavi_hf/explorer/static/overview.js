@@ -3,7 +3,8 @@ import { html, useState } from "./vendor/htm-preact.js";
 import { Failure, changed, count, go, hours, toggled, useAnswer } from "./common.js";
 
 const FEW = 8;
-const NOT_FACETS = new Set(["sort", "q", "video", "like"]);
+const NOT_FACETS = new Set(["sort", "q", "video", "like", "offset", "limit"]);
+const FILTER_VALUES = 30; // of a facet, before all are asked for
 
 /** Chosen values, each with what takes it out again. */
 export function ChosenFilters({ query, path }) {
@@ -68,7 +69,7 @@ export function Overview({ about, query }) {
       <${Tile} name="videos" value=${count(found.videos)} of=${of(found.videos, found.all_videos)} href=${`/videos${filter}`} />
       <${Tile} name="hours of video" value=${hours(found.video_hours)}
         of=${found.videos_of_unknown_length ? `and ${count(found.videos_of_unknown_length)} of unknown length` : null} />
-      <${Tile} name="hours of clips" value=${hours(found.clip_hours)} />
+      <${Tile} name="hours of clips" value=${hours(found.clip_hours)} of="levels overlap" />
       <${Tile} name="videos on disk" value=${count(found.videos_on_disk)} of=${`of ${count(found.videos)}`} />
     </div>
     <${ChosenFilters} query=${query} path="/" />
@@ -79,6 +80,23 @@ export function Overview({ about, query }) {
   `;
 }
 
+function FilterFacet({ facet, query, path }) {
+  const [all, setAll] = useState(false);
+  const chosen = query.getAll(facet.name);
+  const there = facet.values.filter((one) => one.captions || chosen.includes(one.value));
+  if (there.length < 2 && !chosen.length) return null;
+  return html`<details class="facet" open=${chosen.length > 0 || facet.name === "level"}>
+    <summary>${facet.title}${chosen.length ? html` <span class="badge">${chosen.length}</span>` : null}</summary>
+    ${(all ? there : there.slice(0, FILTER_VALUES)).map(
+      ({ value, captions }) => html`<label>
+        <input type="checkbox" checked=${chosen.includes(value)} onChange=${() => go(path + toggled(query, facet.name, value), true)} />
+        <span>${value}</span> <span class="number">${count(captions)}</span>
+      </label>`,
+    )}
+    ${there.length > FILTER_VALUES && html`<button class="link" onClick=${() => setAll(!all)}>${all ? "show fewer" : `show all ${there.length}`}</button>`}
+  </details>`;
+}
+
 /** The same choices beside a list. */
 export function Filters({ query, path }) {
   const [found] = useAnswer(`/api/overview?${changed(query, { sort: null }).slice(1)}`);
@@ -87,21 +105,8 @@ export function Filters({ query, path }) {
     <details open=${wide}>
       <summary>Filters</summary>
       ${found && found.facets.every((facet) => facet.values.filter((one) => one.captions).length < 2) && html`<p class="hint">These are all alike.</p>`}
-      ${found &&
-      found.facets.map((facet) => {
-        const chosen = query.getAll(facet.name);
-        const there = facet.values.filter((one) => one.captions || chosen.includes(one.value)).slice(0, 30);
-        if (there.length < 2 && !chosen.length) return null;
-        return html`<details class="facet" key=${facet.name} open=${chosen.length > 0 || facet.name === "level"}>
-          <summary>${facet.title}${chosen.length ? html` <span class="badge">${chosen.length}</span>` : null}</summary>
-          ${there.map(
-            ({ value, captions }) => html`<label>
-              <input type="checkbox" checked=${chosen.includes(value)} onChange=${() => go(path + toggled(query, facet.name, value), true)} />
-              <span>${value}</span> <span class="number">${count(captions)}</span>
-            </label>`,
-          )}
-        </details>`;
-      })}
+      ${found && html`<p class="hint">Numbers are captions.</p>`}
+      ${found && found.facets.map((facet) => html`<${FilterFacet} key=${facet.name} facet=${facet} query=${query} path=${path} />`)}
     </details>
   </aside>`;
 }

@@ -120,14 +120,14 @@ export class Player {
   }
 }
 
-export function VideoElement({ player, src, label }) {
+export function VideoElement({ player, src, label, onFailure }) {
   const element = useRef(null);
   useEffect(() => {
     player.attachVideo(element.current);
     player.run();
     return () => player.attachVideo(null);
   }, [src]);
-  return html`<video ref=${element} src=${src} preload="metadata" playsinline aria-label=${label} onClick=${() => (player.paused ? player.play() : player.pause())}></video>`;
+  return html`<video ref=${element} src=${src} preload="metadata" playsinline aria-label=${label} onError=${onFailure} onClick=${() => (player.paused ? player.play() : player.pause())}></video>`;
 }
 
 /** Stored frames, each asked for when the last is here. */

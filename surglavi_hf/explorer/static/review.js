@@ -1,6 +1,6 @@
 // Corrections: each is a line of the review log; nothing is lost where two people are at it.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import { Badges, Failure, LEVELS, clock, get, post, secondsOf } from "./common.js";
+import { Badges, Failure, LEVELS, clock, get, leaving, post, secondsOf } from "./common.js";
 
 export function reviewer() {
   return localStorage.getItem("surglavi.reviewer") || "";
@@ -15,6 +15,8 @@ function Reviewer({ value, setValue }) {
 function Time({ name, value, onValue, fps, player }) {
   const [text, setText] = useState(clock(value, 3));
   const [wrong, setWrong] = useState(false);
+  const field = useRef(null);
+  useEffect(() => field.current.setCustomValidity(wrong ? "a time such as 0:01:02.5 is expected" : ""), [wrong]);
   useEffect(() => {
     setText(clock(value, 3));
     setWrong(false);
@@ -32,7 +34,7 @@ function Time({ name, value, onValue, fps, player }) {
     player.seek(next);
   };
   return html`<div class="time-field">
-    <label>${name} <input name=${name} value=${text} inputmode="decimal" aria-invalid=${wrong ? "true" : "false"} onInput=${typed} onBlur=${left} onKeyDown=${(event) => event.key === "Enter" && left()} /></label>
+    <label>${name} <input ref=${field} name=${name} value=${text} inputmode="decimal" aria-invalid=${wrong ? "true" : "false"} onInput=${typed} onBlur=${left} onKeyDown=${(event) => event.key === "Enter" && left()} /></label>
     <button type="button" onClick=${() => nudge(-1)} aria-label=${`${name} a frame earlier`}>−1</button>
     <button type="button" onClick=${() => nudge(1)} aria-label=${`${name} a frame later`}>+1</button>
     <button type="button" onClick=${() => onValue(Math.round(player.time * 1000) / 1000)} aria-label=${`${name} where the player is`}>here</button>
@@ -51,6 +53,7 @@ function Fields({ draft, set, fps, player }) {
   `;
 }
 
+/** A caption as a review has it; an empty text is none. */
 const fieldsOf = (draft) => ({
   level: draft.level, start_time: draft.start, end_time: draft.end,
   caption: draft.caption === "" ? null : draft.caption ?? null,
@@ -80,11 +83,20 @@ export function Editor({ row, draft, setDraft, fps, player, onDone, onCancel }) 
   const [follows, setFollows] = useState(row.follows); // what was seen when it was opened
   const heading = useRef(null);
   useEffect(() => heading.current && heading.current.focus(), [row.caption_id]);
+  const dirty = remark !== "" || JSON.stringify(fieldsOf(draft)) !== JSON.stringify(fieldsOf(row));
+  useEffect(() => {
+    leaving.unsaved = () => dirty;
+    return () => { leaving.unsaved = () => false; };
+  }, [dirty]);
   const set = (values) => setDraft((before) => ({ ...before, ...values }));
   const send = async (action, after = {}) => {
     setError(null);
     if (!name.trim()) {
       setError(new Error("say your name first"));
+      return;
+    }
+    if (action === "flag" && !remark.trim()) {
+      setError(new Error("say in the remark what is wrong"));
       return;
     }
     try {
@@ -95,6 +107,7 @@ export function Editor({ row, draft, setDraft, fps, player, onDone, onCancel }) 
     }
   };
   const takeDown = async () => {
+    if (!confirm(`Take caption ${row.caption_id} down? Its number goes to takedown.txt, and only editing that file takes it back.`)) return;
     try {
       await post("/api/takedown", { caption_id: row.caption_id });
       onDone();
@@ -104,7 +117,8 @@ export function Editor({ row, draft, setDraft, fps, player, onDone, onCancel }) 
   };
   const latest = error && error.status === 409 && error.body && error.body.latest;
   const deleted = row.state.includes("deleted");
-  return html`<form class="editor" aria-labelledby="editor-title" onSubmit=${(event) => { event.preventDefault(); send("change", fieldsOf(draft)); }}>
+  return html`<form class="editor" aria-labelledby="editor-title" onKeyDown=${(event) => event.key === "Escape" && onCancel()}
+    onSubmit=${(event) => { event.preventDefault(); send("change", fieldsOf(draft)); }}>
     <h2 id="editor-title" tabindex="-1" ref=${heading}>Caption ${row.caption_id} <${Badges} row=${row} /></h2>
     <${Fields} draft=${draft} set=${set} fps=${fps} player=${player} />
     <label>remark <input name="remark" maxlength="2000" value=${remark} onInput=${(event) => setRemark(event.currentTarget.value)} /></label>
@@ -127,7 +141,7 @@ export function Editor({ row, draft, setDraft, fps, player, onDone, onCancel }) 
 
 export function AddCaption({ video, player, level, onDone, onCancel }) {
   const start = Math.round(player.time * 1000) / 1000;
-  const [draft, setDraft] = useState({ level, start, end: start + 10, caption: "", narration: "", surgical: true, descriptive: true });
+  const [draft, setDraft] = useState({ level, start, end: Math.min(start + 10, Math.max(video.duration || Infinity, start + 1)), caption: "", narration: "", surgical: true, descriptive: true });
   const [name, setName] = useState(reviewer());
   const [error, setError] = useState(null);
   const send = async (event) => {

@@ -12,7 +12,7 @@ export function Reviews({ about }) {
       ${about.can_review ? "" : " Start with --review to add some."} <code>surglavi review apply</code> makes a new database of them.</p>
     ${found && !found.reviews.length && html`<p class="empty">Nothing is reviewed yet.</p>`}
     ${found && found.reviews.length > 0 && html`<div class="wide"><table class="figures">
-      <thead><tr><th scope="col">when</th><th scope="col">who</th><th scope="col">what</th><th scope="col">caption</th><th scope="col">said</th></tr></thead>
+      <thead><tr><th scope="col">when</th><th scope="col">who</th><th scope="col">what</th><th scope="col">caption</th><th scope="col">change, remark</th></tr></thead>
       <tbody>${found.reviews.map((one) => html`<tr>
         <td><time datetime=${one.time}>${one.time.slice(0, 16).replace("T", " ")}</time></td><td>${one.reviewer}</td><td>${one.action}</td>
         <td><a href=${`/video/${one.video_id}?caption=${one.caption_id}`}>${one.text || one.caption_id}</a></td><td>${said(one)}</td>

@@ -1,6 +1,6 @@
 // Clips found by words and by meaning, side by side, as strips of frames.
 import { html, useEffect, useRef } from "./vendor/htm-preact.js";
-import { Badges, Failure, Level, Marked, changed, clock, count, go, useAnswer, videoAddress } from "./common.js";
+import { Badges, Failure, Level, Marked, changed, clock, count, go, span, useAnswer, videoAddress } from "./common.js";
 import { ChosenFilters, Filters } from "./overview.js";
 
 export function Strip({ row, frames = 6 }) {
@@ -14,7 +14,7 @@ function Result({ row, words, like }) {
     ${row.pictures && html`<a href=${videoAddress(row)} tabindex="-1" aria-hidden="true"><${Strip} row=${row} /></a>`}
     <p class="caption"><a href=${videoAddress(row)}><${Marked} text=${row.text} words=${words} /></a></p>
     <p class="where">
-      <${Level} level=${row.level} /> <span class="time">${clock(row.start)}–${clock(row.end)}</span>
+      <${Level} level=${row.level} /> <span class="time">${span(row)}</span>
       <a href=${`/video/${row.video_id}`}>${row.title}</a> <${Badges} row=${row} />
       ${row.score !== undefined && html`<span class="score" title="cosine similarity">${row.score.toFixed(3)}</span>`}
       ${like && html`<a class="like" href=${`/search${changed(like, { like: row.caption_id, q: null })}`}>clips like this</a>`}
@@ -24,7 +24,7 @@ function Result({ row, words, like }) {
 
 function Results({ title, found, words, like }) {
   if (!found) return null;
-  return html`<section class="results" aria-label=${title}>
+  return html`<section class="results" aria-label=${title} id=${title === "By meaning" ? "meaning" : undefined}>
     <h2>${title}${found.total !== undefined ? html` <span class="total">${count(found.total)}</span>` : null}</h2>
     ${found.note && html`<p class="hint">${found.note}</p>`}
     ${found.rows.length
@@ -59,7 +59,7 @@ export function Search({ about, query }) {
     <div class="with-filters">
       ${asked ? html`<${Filters} query=${query} path="/search" />` : null}
       ${asked
-        ? found && html`<div class=${`side-by-side ${found.words ? "" : "one"}`}>
+        ? found && html`${found.words && html`<p class="jump"><a href="#meaning">to what was found by meaning ↓</a></p>`}<div class=${`side-by-side ${found.words ? "" : "one"}`}>
             <${Results} title="By words" found=${found.words} words=${text} like=${about.index ? query : null} />
             <${Results} title="By meaning" found=${found.meaning} words="" like=${about.index ? query : null} />
           </div>`

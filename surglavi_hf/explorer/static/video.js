@@ -1,13 +1,16 @@
 // One video: it plays over its phases, steps and tasks; what is said and written follows.
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.js";
-import { Badges, Failure, LEVELS, Level, changed, clock, get, go, isTyping, post, useAnswer } from "./common.js";
+import { Badges, Failure, LEVELS, Level, changed, clock, get, go, isTyping, mayLeave, post, span, useAnswer } from "./common.js";
 import { FrameElement, Player, SPEEDS, VideoElement } from "./player.js";
 import { Lanes, Transport } from "./lanes.js";
 import { Answer } from "./answer.js";
 import { AddCaption, Editor, TakeDownVideo } from "./review.js";
 
+const LONGEST_S = 1e6; // whatever a caption says
+
 function lengthOf(found) {
-  return Math.max(found.video.duration || 0, ...found.captions.map((row) => row.end), 1);
+  const last = Math.min(LONGEST_S, Math.max(1, ...found.captions.map((row) => row.end)));
+  return found.video.duration ? Math.max(found.video.duration, Math.min(last, 1.2 * found.video.duration)) : last;
 }
 
 /** Captions on screen at a time, the shortest of each level first. */
@@ -39,8 +42,12 @@ function Media({ found, player, again }) {
   useEffect(() => {
     if (!busy) return undefined;
     const timer = setInterval(async () => {
-      const next = await get(`/api/video/${video.video_id}/media`).catch(() => null);
-      if (next) setState(next);
+      try {
+        setState(await get(`/api/video/${video.video_id}/media`));
+        setError(null);
+      } catch (problem) {
+        setError(problem);
+      }
     }, 700);
     return () => clearInterval(timer);
   }, [busy]);
@@ -55,12 +62,12 @@ function Media({ found, player, again }) {
   const frame = (seconds) => `/frame/${video.video_id}.jpg?t=${seconds}&height=480`;
   const why = state.why && html`<p class="why">${state.why}</p>`;
   if (state.kind === "video" || state.kind === "copy")
-    return html`<div class="screen"><${VideoElement} key=${state.kind} player=${player} src=${`/media/${video.video_id}?${state.kind}`} label=${`video ${video.title}`} /></div>${why}`;
+    return html`<div class="screen"><${VideoElement} key=${state.kind} player=${player} src=${`/media/${video.video_id}?${state.kind}`} label=${`video ${video.title}`} onFailure=${() => setError(new Error("this browser cannot play the file, or a part of it"))} /></div>${why}<${Failure} error=${error} />`;
   if (state.kind === "frames" || state.kind === "to copy")
     return html`<div class="screen"><${FrameElement} player=${player} address=${frame} label=${`frames of ${video.title}`} /></div>
       ${state.kind === "frames" ? why : html`<p class="why">${state.why}: its frames are shown.
         ${busy
-          ? html` <span role="status">Making a copy that plays: <progress max="1" value=${state.job.share}></progress> ${Math.round(100 * state.job.share)} %</span>`
+          ? html` <span role="status">${state.job.state === "waiting" ? "Another copy is made first" : "Making a copy that plays"}: <progress max="1" value=${state.job.share}></progress> ${Math.round(100 * state.job.share)} %</span>`
           : html` <button onClick=${make}>Make a small copy that plays</button>`}
         ${state.job && state.job.state === "failed" && html` <span class="failure">${state.job.message}</span>`}</p>`}
       <${Failure} error=${error} />`;
@@ -92,7 +99,7 @@ function Now({ captions, player, about, onEdit, onPlay, onLike }) {
   return html`<section class="now" aria-label="captions at this moment" aria-live="off">
     ${rows.length === 0 && html`<p class="empty">No caption at this moment.</p>`}
     ${rows.map((row) => html`<article class=${`caption-card ${row.level}`} key=${row.caption_id}>
-      <header><${Level} level=${row.level} /> <span class="time">${clock(row.start)}–${clock(row.end)}</span> <${Badges} row=${row} /></header>
+      <header><${Level} level=${row.level} /> <span class="time">${span(row)}</span> <${Badges} row=${row} /></header>
       <p class="text">${row.text}</p>
       ${row.narration && row.narration !== row.text && html`<p class="narration"><span class="said">said</span> ${row.narration}</p>`}
       <footer>
@@ -163,17 +170,23 @@ function Page({ about, query, found, again }) {
       player.play(item.end);
       return;
     }
-    if (editing && editing.caption_id !== row.caption_id) setEditing(null);
+    if (editing && editing.caption_id !== row.caption_id) {
+      if (!mayLeave()) return;
+      setEditing(null);
+    }
     play(row);
   };
   const step = (by) => {
     const rows = shownRows.filter((row) => row.level === level);
     const time = player.time;
-    const at = chosen !== null && rows.findIndex((row) => row.caption_id === chosen);
+    // From the one that was chosen last, as long as the playhead is there.
+    const at = rows.findIndex((row) => row.caption_id === chosen && row.start - 0.2 <= time && time <= row.end + 0.5);
     let next;
-    if (at !== false && at >= 0) next = rows[at + by];
+    if (at >= 0) next = rows[at + by];
     else next = by > 0 ? rows.find((row) => row.start > time) : [...rows].reverse().find((row) => row.start < time);
-    if (next) play(next);
+    if (!next || (editing && !mayLeave())) return;
+    setEditing(null);
+    play(next);
   };
   const loop = () => {
     const row = rowOf(chosen) || current(captions, player.time).pop();
@@ -182,6 +195,7 @@ function Page({ about, query, found, again }) {
     setLoops(!loops && Boolean(row));
   };
   const edit = (row) => {
+    if (editing && (editing.caption_id === row.caption_id || !mayLeave())) return;
     setAdding(false);
     setChosen(row.caption_id);
     setEditing({ ...row });
@@ -202,12 +216,12 @@ function Page({ about, query, found, again }) {
   const edge = (item, which, time) => {
     const fps = video.fps || 25;
     const at = Math.round(time * fps) / fps;
-    setEditing((before) => {
-      if (!before || before.caption_id !== item.id) return before;
-      return which === "start" ? { ...before, start: Math.min(at, before.end - 1 / fps) } : { ...before, end: Math.max(at, before.start + 1 / fps) };
-    });
+    if (!editing || editing.caption_id !== item.id) return;
+    const start = which === "start" ? Math.min(at, editing.end - 1 / fps) : editing.start;
+    const end = which === "end" ? Math.max(at, editing.start + 1 / fps) : editing.end;
+    setEditing({ ...editing, start, end });
     player.pause();
-    player.seek(at);
+    player.seek(which === "start" ? start : end);
   };
   const facts = [video.procedure_type, video.specialty, video.procedure_modality].filter(Boolean).join(" · ");
   return html`
@@ -218,14 +232,14 @@ function Page({ about, query, found, again }) {
     <div class="watch">
       <div class="stage"><${Media} found=${found} player=${player} again=${again} /></div>
       ${editing
-        ? html`<${Editor} row=${rowOf(editing.caption_id) || editing} draft=${editing} setDraft=${setEditing} fps=${video.fps || 25} player=${player} onDone=${() => { setEditing(null); again(); }} onCancel=${() => setEditing(null)} />`
+        ? html`<${Editor} key=${editing.caption_id} row=${rowOf(editing.caption_id) || editing} draft=${editing} setDraft=${setEditing} fps=${video.fps || 25} player=${player} onDone=${() => { setEditing(null); again(); }} onCancel=${() => mayLeave() && setEditing(null)} />`
         : adding
           ? html`<${AddCaption} video=${video} player=${player} level=${level} onDone=${(made) => { setAdding(false); setChosen(made.caption.caption_id); again(); }} onCancel=${() => setAdding(false)} />`
           : html`<${Now} captions=${shownRows} player=${player} about=${about} onEdit=${edit} onPlay=${play} onLike=${setLike} />`}
     </div>
     <${Transport} player=${player} duration=${duration} fps=${video.fps || 25} speeds=${SPEEDS} onStep=${step} loops=${loops} onLoop=${loop} level=${level} levels=${LEVELS} onLevel=${setLevel} />
     ${about.can_review && html`<div class="review-bar">
-      <button onClick=${() => { setEditing(null); setAdding(true); }}>Add a caption here</button>
+      <button onClick=${() => { if (!editing || mayLeave()) { setEditing(null); setAdding(true); } }}>Add a caption here</button>
       <${TakeDownVideo} video=${video} onDone=${again} />
     </div>`}
     <${Lanes} player=${player} duration=${duration} lanes=${allLanes} chosen=${chosen} onChoose=${choose} editing=${Boolean(editing)} onEdge=${edge} />
