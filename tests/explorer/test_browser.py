@@ -10,6 +10,7 @@ import pytest
 from surglavi_hf.data.reviews import ReviewLog
 from surglavi_hf.demo.benchmark import write_benchmark
 from surglavi_hf.evaluation import load_benchmark, zero_shot
+from surglavi_hf.explorer.jobs import Job
 
 from ..data.reference import write_database
 from .conftest import TOKEN
@@ -294,6 +295,85 @@ def test_a_review_by_hand_and_back(open_page, explored, drawn):
     page.wait_for_selector("text=Ana")
     page.goto(f"{explored.address}/captions?review=changed")
     page.wait_for_selector("text=The surgeon writes a new caption.")
+
+
+def test_what_is_typed_is_not_lost_nor_said_of_another_caption(open_page, explored, drawn):
+    rows = [row for row in explored.get("/api/video/1")["captions"] if row["level"] == "step"]
+    page = open_page(explored, f"/video/1?caption={rows[0]['caption_id']}")
+    page.wait_for_selector(".caption-card.step")
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.locator(".caption-card.step").get_by_role("button", name="correct it").click()
+    page.fill("[name=reviewer]", "Ana")
+    page.fill("[name=start]", "not a time")
+    page.get_by_role("button", name="Save").click()
+    assert page.locator("[name=start]:invalid").count() == 1
+    page.fill("[name=start]", "0:00:00.000")
+    page.fill("[name=remark]", "a remark of the first")
+    page.locator(f".interval[data-id='{rows[1]['caption_id']}']").click()
+    assert len(asked) == 1
+    page.get_by_role("link", name="Captions").first.click()
+    assert len(asked) == 2
+    assert page.input_value("[name=remark]") == "a remark of the first"
+    assert not (drawn / "reviews.jsonl").exists()
+    page.get_by_role("button", name="Flag").click()
+    page.wait_for_selector(".caption-card")
+    page.keyboard.press("2")
+    page.keyboard.press("n")
+    until(page, f"location.search.includes('caption={rows[1]['caption_id']}')")
+    page.keyboard.press(" ")
+    page.keyboard.press("e")
+    page.wait_for_selector(f"text=Caption {rows[1]['caption_id']}")
+    assert page.input_value("[name=remark]") == ""
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".editor", state="detached")
+    assert len(asked) == 2
+    (review,) = ReviewLog(drawn / "reviews.jsonl").read()
+    assert (review.action, review.remark) == ("flag", "a remark of the first")
+
+
+def test_space_pauses_an_interval_and_n_goes_from_the_playhead(open_page, explored):
+    page = open_page(explored, "/video/1")
+    page.wait_for_selector("video")
+    until(page, "document.querySelector('video').readyState >= 1")
+    rows = [row for row in explored.get("/api/video/1")["captions"] if row["level"] == "task"]
+    page.locator(f".interval[data-id='{rows[0]['caption_id']}']").click()
+    until(page, "!document.querySelector('video').paused")
+    page.keyboard.press(" ")
+    until(page, "document.querySelector('video').paused")
+    later = next(row for row in rows if row["start"] > 30)
+    page.locator(".position").evaluate(
+        "(one, time) => { one.value = time; one.dispatchEvent(new Event('input')) }", later["start"] - 0.3
+    )
+    page.keyboard.press("n")
+    until(page, f"location.search.includes('caption={later['caption_id']}')")
+    chosen = page.locator(".interval.chosen")
+    assert chosen.evaluate("one => one.parentElement.getBoundingClientRect().top < one.getBoundingClientRect().top")
+    assert chosen.evaluate("one => one.querySelector('span').scrollHeight <= one.clientHeight + 8")
+
+
+def test_a_view_holds_the_ribbon_and_unknown_addresses_say_so(open_page, explored):
+    model = explored.explorer.answers.model
+    model.watch(explored.explorer.corpus.videos.names[0], Job(lambda job: None))
+    page = open_page(explored, "/video/1?ribbon=step&smooth=5", allow=["404", "400"])
+    page.wait_for_selector(".lane.ribbon .interval")
+    assert page.get_by_label("labels are captions of level").input_value() == "step"
+    page.goto(f"{explored.address}/nothing/here")
+    page.wait_for_selector("text=There is nothing here")
+    page.goto(f"{explored.address}/captions?procedure=x")
+    page.wait_for_selector("text='procedure' is nothing to choose by")
+
+
+def test_a_server_that_was_started_anew_is_told_of(open_page, explored):
+    page = open_page(explored, "/video/1", allow=["403"])
+    page.wait_for_selector(".caption-card")
+    page.context.clear_cookies()  # the new one has another token
+    page.get_by_role("button", name="correct it").first.click()
+    page.fill("[name=reviewer]", "Ana")
+    page.fill("[name=caption]", "What Ana typed.")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector("text=this explorer was started anew")
+    assert page.input_value("[name=caption]") == "What Ana typed."
 
 
 def test_two_reviewers_at_once(open_page, explored, drawn):
