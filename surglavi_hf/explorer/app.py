@@ -45,7 +45,7 @@ PAGES = (
     "/reviews",
 )
 _LARGEST_BODY = 256 << 10
-_PICTURES_AT_ONCE = 2
+_PICTURES_AT_ONCE, _ANSWERS_AT_ONCE = 2, 4
 _KEEP = {"cache-control": "private, max-age=600"}
 _HEIGHTS = (48, 1080)
 _STRIP_FRAMES = 12
@@ -64,6 +64,7 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
         hosts: Names that it goes by; requests that call it otherwise are refused.
     """
     pictures = CapacityLimiter(_PICTURES_AT_ONCE)  # each takes a core for a moment
+    counting = CapacityLimiter(_ANSWERS_AT_ONCE)  # more threads take memory and no less time
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
@@ -73,7 +74,7 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
 
         @wraps(make)
         async def answer(request: Request) -> Response:
-            return await _said(request, lambda: make(request), explorer)
+            return await _said(lambda: make(request), explorer, counting)
 
         return answer
 
@@ -85,7 +86,7 @@ def make_app(explorer: Explorer, token: str | None, port: int, hosts: Sequence[s
             body = await _body(request)
             if isinstance(body, Response):
                 return body
-            return await _said(request, lambda: make(request, body), explorer)
+            return await _said(lambda: make(request, body), explorer, counting)
 
         return answer
 
@@ -274,9 +275,9 @@ class _Static(StaticFiles):
         return response
 
 
-async def _said(request: Request, make: Callable[[], Any], explorer: Explorer) -> Response:
+async def _said(make: Callable[[], Any], explorer: Explorer, limiter: CapacityLimiter) -> Response:
     try:
-        return JSONResponse(await run_in_threadpool(make))
+        return JSONResponse(await anyio.to_thread.run_sync(make, limiter=limiter))
     except (OSError, ValueError, VideoDecodeError, NotComputedError) as error:
         return _failed(error, explorer)
 

@@ -3,6 +3,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from ..media import Manifest, VideoLibrary
 
 CHANGED, APPROVED, FLAGGED, ADDED, DELETED = 1, 2, 4, 8, 16  # what reviews did to a caption
 UNKNOWN = "not known"
+_LOOK_AGAIN_S = 1.0  # what is on disk
 _OF_VIDEO = ("specialty", "procedure_type", "procedure_modality")
 _ALL = {"filter_pairs": False, "max_duration": float("inf")}
 
@@ -118,6 +120,7 @@ class Corpus:
         self.reviews_of: dict[int, list[Review]] = {}  # by caption id
         self._by_video: tuple[int, np.ndarray, np.ndarray] | None = None
         self._disk: tuple[tuple, np.ndarray] | None = None
+        self._looked = 0.0
         self.reviews = None if data_dir is None else ReviewLog(data_dir / REVIEWS_NAME)
         self._taken_up = 0  # reviews
         self._last: str | None = None  # of these, by id
@@ -233,6 +236,10 @@ class Corpus:
 
     def disk(self) -> np.ndarray:
         """Returns of each video what is on disk: "video", "frames", or the reason why nothing is."""
+        now = time.monotonic()
+        if self._disk is not None and now - self._looked < _LOOK_AGAIN_S:  # it is asked for each row of a page
+            return self._disk[1]
+        self._looked = now
         folders = [] if self.library is None else [self.library.root / "videos", self.library.root / "frames"]
         files = [*folders, *([] if self.library is None else [self.library.manifest_path])]
         state = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ROWS_A_PASS = 8192  # of float16 into float32: what stays in the processor's cache
+_ROWS_A_PASS = 2048  # of float16 into float32: what stays in the processor's cache
 _EXAMPLES = 20
 
 
