@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # whose names tools see
     from .evaluation import zero_shot_clips as zero_shot_clips
     from .hub import push_dataset as push_dataset
     from .hub import push_model as push_model
+    from .hub import push_space as push_space
     from .surgclip import SurgCLIPConfig as SurgCLIPConfig
     from .surgclip import SurgCLIPModel as SurgCLIPModel
     from .surgclip import SurgCLIPProcessor as SurgCLIPProcessor
@@ -56,6 +57,7 @@ _ROOMS = {
     "SurgCLIPVideoProcessor": "surgclip",
     "push_dataset": "hub",
     "push_model": "hub",
+    "push_space": "hub",
     "TrainingConfig": "training",
     "train": "training",
 }

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from ..options import option
 from .answers import Answers
 from .corpus import Corpus
@@ -201,7 +199,7 @@ def serve(explorer: Explorer, options: ExploreOptions, say: Callable[[str], None
     others: list[str] = []
     if _is_any(options.host):
         shown = socket.gethostname()
-        others = [one.address.partition("%")[0] for of_one in psutil.net_if_addrs().values() for one in of_one]
+        others = _addresses(shown)
     address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
     names = [*_LOOPBACK, options.host, shown, *others, *options.allowed_hosts]
     if not is_local:
@@ -238,6 +236,14 @@ def _listen(host: str, port: int) -> socket.socket:
             f"{host}, port {port}, cannot be listened at ({error.strerror}); name another {other}"
         ) from error
     return listening
+
+
+def _addresses(name: str) -> list[str]:
+    """The addresses of this machine by its name; none where its name is not known."""
+    try:
+        return [str(address[0]) for *_, address in socket.getaddrinfo(name, None)]
+    except OSError:
+        return []
 
 
 def _is_any(host: str) -> bool:

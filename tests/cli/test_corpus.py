@@ -31,6 +31,7 @@ def own(corpus, tmp_path) -> Path:
 
 def run(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LINES", "50")  # without which a dumb terminal has 80 columns, whatever is said
     status = main(["review", *arguments])
     printed = capsys.readouterr()
     return status, printed.out, printed.err

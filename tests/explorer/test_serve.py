@@ -20,6 +20,8 @@ from surglavi_hf.explorer import ExploreOptions, open_explorer
 def command():
     """Starts the command; returns its process and the address that it prints."""
     running = []
+    # A shell's background job inherits Ctrl-C as ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*arguments):
         process = subprocess.Popen(
@@ -37,6 +39,7 @@ def command():
         return process, re.search(r"http://\S+", said).group(), said
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in running:
         process.kill()
         process.wait()
