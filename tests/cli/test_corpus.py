@@ -30,8 +30,8 @@ def own(corpus, tmp_path) -> Path:
 
 
 def run(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("LINES", "50")  # without which a dumb terminal has 80 columns, whatever is said
+    # Of the process it may be another object than os.environ by now: libraries put their own in its place.
+    monkeypatch.setattr("rich.console.Console._environ", {"COLUMNS": "200", "LINES": "50"})
     status = main(["review", *arguments])
     printed = capsys.readouterr()
     return status, printed.out, printed.err
