@@ -32,7 +32,7 @@ def open_page(chromium, serve):  # whose servers outlive the pages
 
     def open_(client, path="/", viewport=WIDE, scheme="light", allow=()):
         context = chromium.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         page = context.new_page()
         found = {"errors": [], "hosts": set(), "allow": allow, "client": client}
         page.on("pageerror", lambda error: found["errors"].append(str(error)))
@@ -64,7 +64,7 @@ def explored(serve, drawn, encoder, tmp_path):
     return serve(drawn, lambda: encoder, review=True, benchmark=str(file), reports=(str(tmp_path / "reports"),))
 
 
-def until(page, expression, seconds=15):
+def until(page, expression, seconds=30):
     """Waits until something is so; Playwright's own way evaluates text in the page, which its policy forbids."""
     for _ in range(seconds * 20):
         if page.evaluate(expression):
@@ -320,8 +320,9 @@ def test_what_is_typed_is_not_lost_nor_said_of_another_caption(open_page, explor
     page.wait_for_selector(".caption-card")
     page.keyboard.press("2")
     page.keyboard.press("n")
-    until(page, f"location.search.includes('caption={rows[1]['caption_id']}')")
+    page.wait_for_selector(f".interval.chosen[data-id='{rows[1]['caption_id']}']")
     page.keyboard.press(" ")
+    until(page, "document.querySelector('video').paused")
     page.keyboard.press("e")
     page.wait_for_selector(f"text=Caption {rows[1]['caption_id']}")
     assert page.input_value("[name=remark]") == ""

@@ -127,6 +127,11 @@ function Page({ about, query, found, again }) {
   const asked = captions.find((row) => String(row.caption_id) === query.get("caption"));
   const [level, setLevel] = useState(asked ? asked.level : LEVELS.find((one) => captions.some((row) => row.level === one)) || "phase");
   const [chosen, setChosen] = useState(asked ? asked.caption_id : null);
+  const picked = useRef(chosen); // for keys, which may come before the page is drawn anew
+  const pick = (id) => {
+    picked.current = id;
+    setChosen(id);
+  };
   const [editing, setEditing] = useState(null); // a caption as it is being corrected
   const [adding, setAdding] = useState(false);
   const [loops, setLoops] = useState(false);
@@ -156,7 +161,7 @@ function Page({ about, query, found, again }) {
 
   const rowOf = (id) => captions.find((row) => row.caption_id === id);
   const play = (row) => {
-    setChosen(row.caption_id);
+    pick(row.caption_id);
     setLevel(row.level);
     remember({ caption: row.caption_id, t: null });
     player.loop = loops ? [row.start, row.end] : null;
@@ -180,7 +185,7 @@ function Page({ about, query, found, again }) {
     const rows = shownRows.filter((row) => row.level === level);
     const time = player.time;
     // From the one that was chosen last, as long as the playhead is there.
-    const at = rows.findIndex((row) => row.caption_id === chosen && row.start - 0.2 <= time && time <= row.end + 0.5);
+    const at = rows.findIndex((row) => row.caption_id === picked.current && row.start - 0.2 <= time && time <= row.end + 0.5);
     let next;
     if (at >= 0) next = rows[at + by];
     else next = by > 0 ? rows.find((row) => row.start > time) : [...rows].reverse().find((row) => row.start < time);
@@ -191,20 +196,20 @@ function Page({ about, query, found, again }) {
   const loop = () => {
     const row = rowOf(chosen) || current(captions, player.time).pop();
     player.loop = loops || !row ? null : [row.start, row.end];
-    if (!loops && row) setChosen(row.caption_id);
+    if (!loops && row) pick(row.caption_id);
     setLoops(!loops && Boolean(row));
   };
   const edit = (row) => {
     if (editing && (editing.caption_id === row.caption_id || !mayLeave())) return;
     setAdding(false);
-    setChosen(row.caption_id);
+    pick(row.caption_id);
     setEditing({ ...row });
     remember({ caption: row.caption_id });
   };
   useEffect(() => {
     const pressed = (event) => {
       if (isTyping(event) || !about.can_review || event.key !== "e") return;
-      const row = rowOf(chosen) || current(captions, player.time).pop();
+      const row = rowOf(picked.current) || current(captions, player.time).pop();
       if (row) {
         event.preventDefault();
         edit(row);
@@ -234,7 +239,7 @@ function Page({ about, query, found, again }) {
       ${editing
         ? html`<${Editor} key=${editing.caption_id} row=${rowOf(editing.caption_id) || editing} draft=${editing} setDraft=${setEditing} fps=${video.fps || 25} player=${player} onDone=${() => { setEditing(null); again(); }} onCancel=${() => mayLeave() && setEditing(null)} />`
         : adding
-          ? html`<${AddCaption} video=${video} player=${player} level=${level} onDone=${(made) => { setAdding(false); setChosen(made.caption.caption_id); again(); }} onCancel=${() => setAdding(false)} />`
+          ? html`<${AddCaption} video=${video} player=${player} level=${level} onDone=${(made) => { setAdding(false); pick(made.caption.caption_id); again(); }} onCancel=${() => setAdding(false)} />`
           : html`<${Now} captions=${shownRows} player=${player} about=${about} onEdit=${edit} onPlay=${play} onLike=${setLike} />`}
     </div>
     <${Transport} player=${player} duration=${duration} fps=${video.fps || 25} speeds=${SPEEDS} onStep=${step} loops=${loops} onLoop=${loop} level=${level} levels=${LEVELS} onLevel=${setLevel} />
