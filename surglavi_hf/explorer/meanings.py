@@ -64,7 +64,7 @@ class Meanings:
         self.corpus, self.words, self.source = corpus, words, os.fspath(index)
         path = Path(index)
         if path.is_dir():
-            key = read_index_digest(path)
+            key = _index_digest(path)
             caption_ids, vectors, self.made_with = _kept(folder, key, lambda: _read_index(path))
         elif self.source.startswith(HUB):
             caption_ids, vectors, self.made_with = _read_embeddings(self.source)
@@ -187,7 +187,7 @@ def _read_embeddings(source: str) -> _Read:
     return found.caption_id, found.embedding, {"name": found.model_id, "revision": found.model_revision}
 
 
-def read_index_digest(folder: Path) -> str:
+def _index_digest(folder: Path) -> str:
     """Returns what tells the index of `surglavi search` in a folder from others. Raises as [`check_index`]."""
     from ..evaluation.search import read_index  # which needs PyTorch
 

@@ -1,6 +1,6 @@
 // What the model says: a ribbon of classes beside the captions, and the likeness of a sentence along the video.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import { Failure, LEVELS, changed, clock, colourOf, get, go, percent, post } from "./common.js";
+import { Failure, LEVELS, changed, clock, colourOf, go, percent, post, usePolling } from "./common.js";
 
 const MEASURES = { accuracy: "accuracy", macro_f1: "macro F1", edit: "edit score", segment_f1_at_50: "segment F1@50" };
 
@@ -78,19 +78,7 @@ export function Answer({ video, captions, state, about, player, duration, like, 
   const [prompts, setPrompts] = useState(query.get("prompts"));
   const sentence = useRef(null);
   const base = `/api/video/${video.video_id}`;
-  const busy = now.job && ["waiting", "running"].includes(now.job.state);
-  useEffect(() => {
-    if (!busy) return undefined;
-    const timer = setInterval(async () => {
-      try {
-        setNow(await get(`${base}/state`));
-        setError(null);
-      } catch (problem) {
-        setError(problem);
-      }
-    }, 700);
-    return () => clearInterval(timer);
-  }, [busy]);
+  const busy = usePolling(now.job, `${base}/state`, setNow, setError);
 
   const attempt = async (does) => {
     setError(null);

@@ -67,6 +67,26 @@ export function useAnswer(path) {
   return [...state, () => setCount((before) => before + 1)];
 }
 
+const POLL_MS = 700;
+
+/** Asks for a path again and again while a job is at work; `answer` is told what it gives, `fail` of errors, or null. */
+export function usePolling(job, path, answer, fail) {
+  const busy = Boolean(job && ["waiting", "running"].includes(job.state));
+  useEffect(() => {
+    if (!busy) return undefined;
+    const timer = setInterval(async () => {
+      try {
+        answer(await get(path));
+        fail(null);
+      } catch (problem) {
+        fail(problem);
+      }
+    }, POLL_MS);
+    return () => clearInterval(timer);
+  }, [busy]);
+  return busy;
+}
+
 // The address
 
 /** Whether something that was typed would be lost; who has something says so here. */

@@ -1,6 +1,6 @@
 // One video: it plays over its phases, steps and tasks; what is said and written follows.
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.js";
-import { Badges, Failure, LEVELS, Level, changed, clock, get, go, isTyping, mayLeave, post, span, useAnswer } from "./common.js";
+import { Badges, Failure, LEVELS, Level, changed, clock, get, go, isTyping, mayLeave, post, span, useAnswer, usePolling } from "./common.js";
 import { FrameElement, Player, SPEEDS, VideoElement } from "./player.js";
 import { Lanes, Transport } from "./lanes.js";
 import { Answer } from "./answer.js";
@@ -38,19 +38,7 @@ function Media({ found, player, again }) {
   const [state, setState] = useState(media);
   const [error, setError] = useState(null);
   useEffect(() => setState(media), [media]);
-  const busy = state.job && ["waiting", "running"].includes(state.job.state);
-  useEffect(() => {
-    if (!busy) return undefined;
-    const timer = setInterval(async () => {
-      try {
-        setState(await get(`/api/video/${video.video_id}/media`));
-        setError(null);
-      } catch (problem) {
-        setError(problem);
-      }
-    }, 700);
-    return () => clearInterval(timer);
-  }, [busy]);
+  const busy = usePolling(state.job, `/api/video/${video.video_id}/media`, setState, setError);
   const make = async () => {
     try {
       const job = await post(`/api/video/${video.video_id}/copy`, {});
