@@ -9,6 +9,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import pytest
 import torch
 import uvicorn
@@ -97,6 +98,22 @@ def drawn(corpus, tmp_path) -> Path:
         shutil.copy(corpus / name, folder / name)
     (folder / "videos").symlink_to(corpus / "videos")
     return folder
+
+
+@pytest.fixture
+def matroska(drawn) -> None:
+    """Puts the first video of the drawn corpus into a container that browsers do not play."""
+    source = drawn / "videos" / "procedure-001" / "procedure-001.mp4"
+    plain = drawn / "plain.mp4"
+    plain.write_bytes(source.read_bytes())
+    (drawn / "videos").unlink()
+    source.parent.mkdir(parents=True)
+    with av.open(str(plain)) as read, av.open(str(source), "w", format="matroska") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
 
 
 @dataclass

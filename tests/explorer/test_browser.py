@@ -266,6 +266,17 @@ def test_the_model_answers_on_the_page(open_page, explored):
     page.wait_for_url("**sentence=The+hook+burns+the+liver.*")
 
 
+def test_a_copy_is_made_and_plays(open_page, serve, drawn, matroska):
+    page = open_page(serve(drawn), "/video/1?t=5")
+    page.wait_for_selector("text=Matroska")
+    assert page.locator(".screen img").count() == 1  # frame by frame until then
+    page.get_by_role("button", name="Make a small copy that plays").click()
+    page.wait_for_selector(".screen video", timeout=60_000)
+    until(page, "Math.abs(document.querySelector('video').currentTime - 5) < 0.1")
+    page.keyboard.press(" ")
+    until(page, "document.querySelector('video').currentTime > 5.2")
+
+
 def test_a_review_by_hand_and_back(open_page, explored, drawn):
     page = open_page(explored, "/video/1")
     row = next(row for row in explored.get("/api/video/1")["captions"] if row["level"] == "step")

@@ -32,9 +32,10 @@ export class Player {
     this.element = element;
     if (!element) return;
     element.playbackRate = this.rate;
+    const at = this.time;
     const ready = () => {
       if (Number.isFinite(element.duration)) this.duration = Math.max(this.duration, element.duration);
-      if (this.wanted !== null) this.seek(this.wanted);
+      this.seek(this.wanted ?? at); // where its frames were shown until now
       this.tell();
     };
     if (element.readyState >= 1) ready();
