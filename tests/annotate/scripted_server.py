@@ -186,13 +186,14 @@ class Handler(BaseHTTPRequestHandler):
         told = {"Content-Type": "application/json", "Content-Length": str(len(answer.content))}
         for name, value in (told | answer.headers).items():
             self.send_header(name, value)
-        self.end_headers()
         if record.fault == "cut in body":
+            self.end_headers()
             self.wfile.write(answer.content[: len(answer.content) // 2])
             return self._hang_up()
         # Before it is: who has the answer finds the record as it stays.
         record.whole, record.finished = True, time.monotonic()
         try:
+            self.end_headers()
             self.wfile.write(answer.content)
         except OSError:
             record.whole = False

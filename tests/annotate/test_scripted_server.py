@@ -234,8 +234,8 @@ def test_ranges_are_wrong(answer):
 
     right = covered(answer)
     with ScriptedServer(lambda stage, asked: answer) as server, client_of(server) as client:
-        found = {kind: covered(json.loads(content_of(server, client, kind)[0])) for kind in
-                 ("outside range", "overlap", "gap", "another's numbers")}  # fmt: skip
+        kinds = ("outside range", "overlap", "gap", "another's numbers")
+        found = {kind: covered(json.loads(content_of(server, client, kind)[0])) for kind in kinds}
     assert max(found["outside range"]) > max(right)
     assert set(found["overlap"]) == set(right) and len(found["overlap"]) > len(right)
     assert set(found["gap"]) < set(right)
