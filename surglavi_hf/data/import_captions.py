@@ -3,41 +3,37 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tqdm.auto import tqdm
 
-from ..media import (
-    VIDEO_SUFFIXES,
-    VideoDecodeError,
-    VideoLibrary,
-    VideoSource,
-    adopt_videos,
-    is_file_name,
-    read_header,
-)
+from ..media import VideoDecodeError, VideoLibrary, is_file_name
 from ..options import option
 from .caption_files import FoundCaption, by_video, read_caption_files
 from .corpus_info import CorpusInfo
 from .database import DATABASE_NAME, Level
+from .import_videos import (
+    CorpusOptions,
+    VideoFile,
+    columns_of,
+    find_video_files,
+    link_videos,
+    look_at,
+    new_data_dir,
+    refuse,
+)
 from .write_database import NewCaption, NewVideo, write_database
 
-_SHOWN = 3  # of what is wrong
 _PAST_END_S = 1.0  # containers round durations
 
 
 @dataclass(frozen=True)
-class ImportOptions:
+class ImportOptions(CorpusOptions):
     """What captions do not say of themselves."""
 
     level: Literal["task", "step", "phase"] = option("task", "Of captions whose file says no level.")
-    title: str | None = option(None, "Of the corpus, for its cards (default: the name of its folder).")
-    license: str | None = option(
-        None, "The Hub's name of the captions' licence, such as cc-by-4.0, for its cards.", metavar="NAME"
-    )
 
 
 @dataclass
@@ -56,14 +52,6 @@ class Imported:
     videos: int = 0
     doubled: int = 0
     unused: list[Path] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Video:
-    path: Path
-    duration: float
-    width: int
-    height: int
 
 
 def import_captions(
@@ -88,9 +76,7 @@ def import_captions(
         ValueError: a row or a video cannot be read; the message names the first.
     """
     options = options or ImportOptions()
-    data_dir = Path(os.path.expanduser(data_dir)).absolute()
-    if others := sorted(data_dir.glob("*.db")) if data_dir.is_dir() else []:
-        raise FileExistsError(f"{others[0]} is there already, a corpus of its own; name a new --data-dir")
+    data_dir = new_data_dir(data_dir)
     info = CorpusInfo(
         options.title or data_dir.name,
         "Videos and captions of its publisher, imported by surglavi_hf.",
@@ -100,7 +86,9 @@ def import_captions(
     of_videos = by_video(found)
     files, unused = _find_videos(Path(os.path.expanduser(videos)), of_videos, problems)
     problems += [problem for caption in found if (problem := _problem(caption, files.get(caption.video)))]
-    _refuse(problems, len(found))
+    refuse(problems)
+    if not found:
+        raise ValueError("there are no captions to import")
     imported = Imported(data_dir / DATABASE_NAME, videos=len(of_videos), unused=unused)
     rows = {}
     for name, captions_of in of_videos.items():
@@ -111,23 +99,18 @@ def import_captions(
         imported.doubled += len(captions_of) - len(distinct)
         rows[name] = sorted(distinct, key=lambda caption: (caption.start, -caption.end, -caption.level))
         imported.captions.update(Level(caption.level).name.lower() for caption in rows[name])
-    _adopt(VideoLibrary(data_dir), files)
+    link_videos(VideoLibrary(data_dir), files)
     info.write(data_dir)
-    write_database(imported.database, [NewVideo(_columns(name, files[name]), rows[name]) for name in of_videos])
+    write_database(imported.database, [NewVideo(columns_of(name, files[name]), rows[name]) for name in of_videos])
     return imported
 
 
 def _find_videos(
     folder: Path, of_videos: dict[str, list[FoundCaption]], problems: list[str]
-) -> tuple[dict[str, _Video], list[Path]]:
+) -> tuple[dict[str, VideoFile], list[Path]]:
     """The files of the videos that captions are of, each looked at; adds to `problems`."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder of videos at {folder}")
-    candidates: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith("."):
-            candidates.setdefault(path.stem, []).append(path)
-    files: dict[str, _Video] = {}
+    candidates = find_video_files(folder)
+    files: dict[str, VideoFile] = {}
     for name, captions in tqdm(of_videos.items(), desc="looking", unit=" video", dynamic_ncols=True, delay=2):
         where, paths = captions[0].where, candidates.pop(name, [])
         if not is_file_name(name):
@@ -137,55 +120,16 @@ def _find_videos(
             problems.append(f"{where}: video {name!r} has {several} in {folder}")
         else:
             try:
-                header = read_header(str(paths[0]))
-            except (OSError, VideoDecodeError) as error:
+                files[name] = look_at(paths[0])
+            except (OSError, VideoDecodeError, ValueError) as error:
                 problems.append(f"{where}: {error}")
-                continue
-            if not header.duration:
-                problems.append(
-                    f"{where}: {paths[0]} does not say how long it is; remux it (ffmpeg -i IN -c copy OUT)"
-                )
-                continue
-            files[name] = _Video(paths[0].resolve(), header.duration, header.width, header.height)
     return files, [path for paths in candidates.values() for path in paths]
 
 
-def _problem(caption: FoundCaption, video: _Video | None) -> str | None:
+def _problem(caption: FoundCaption, video: VideoFile | None) -> str | None:
     span = f"from {caption.start:g} to {caption.end:g} s"
     if caption.start < 0 or caption.end <= caption.start:
         return f"{caption.where}: {span}, expected 0 <= start < end"
     if video is not None and caption.end > video.duration + _PAST_END_S:
         return f"{caption.where}: {span}, and {video.path.name} lasts {video.duration:.1f} s"
     return None
-
-
-def _refuse(problems: Sequence[str], number: int) -> None:
-    if problems:
-        more = f"; {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
-        raise ValueError(f"{'; '.join(problems[:_SHOWN])}{more}; nothing is imported, mend the rows")
-    if not number:
-        raise ValueError("there are no captions to import")
-
-
-def _adopt(library: VideoLibrary, files: dict[str, _Video]) -> None:
-    """Links the videos, each read as a download is."""
-    for folder in sorted({video.path.parent for video in files.values()}):
-        sources = [VideoSource(name) for name, video in files.items() if video.path.parent == folder]
-        adoption = adopt_videos(library, sources, folder)
-        wrong = {path: reason for path, reason in adoption.skipped.items() if path.stem in files}
-        _refuse([f"{path} {reason}" for path, reason in wrong.items()], len(files))
-    for name, video in files.items():
-        if library.video_path(name).resolve() != video.path:
-            raise ValueError(f"{library.video_path(name)} is another file than {video.path}; name a new --data-dir")
-
-
-def _columns(name: str, video: _Video) -> dict[str, str | int | float | None]:
-    seconds = round(video.duration)
-    return {
-        "title": name,
-        "name": name,
-        "runtime": f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}",
-        "duration": video.duration,
-        "width": video.width,
-        "height": video.height,
-    }
