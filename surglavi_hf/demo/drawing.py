@@ -47,10 +47,11 @@ class Task:
     start_time: float
     phase: int
     step: int
+    seconds: float = TASK_S
 
     @property
     def end_time(self) -> float:
-        return self.start_time + TASK_S
+        return self.start_time + self.seconds
 
 
 def _smooth_noise(rng: np.random.Generator, frequency: int, size: int) -> np.ndarray:
@@ -135,9 +136,9 @@ def write_video(path: Path, tasks: list[Task], seed: list[int]) -> float:
         stream.options = {"preset": "ultrafast", "crf": "20", "g": str(FPS), "threads": "1"}
         for index, task in enumerate(tasks):
             scene = Scene(np.random.default_rng([*seed, index]), task)
-            frames = int((TASK_S + PAUSE_S) * FPS)
+            frames = int((task.seconds + PAUSE_S) * FPS)
             for number in range(frames):
-                picture = scene.frame(min(1.0, number / (TASK_S * FPS - 1)))
+                picture = scene.frame(min(1.0, number / (task.seconds * FPS - 1)))
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
                 count += 1
         container.mux(stream.encode())
