@@ -34,6 +34,8 @@ ERRORS = {
     "401": (401, "invalid_api_key", "invalid_request_error", "Incorrect API key provided"),
     "404": (404, "model_not_found", "invalid_request_error", "The model does not exist or you have no access to it"),
     "context length": (400, "context_length_exceeded", "invalid_request_error", "The context window is too short"),
+    # As llama.cpp's server says it.
+    "context size": (400, 400, "exceed_context_size_error", "request exceeds the available context size, increase it"),
 }
 # What becomes of the connection or of the whole answer. All of them come after the question was answered and counted.
 TRANSPORT = ("cut before headers", "cut in body", "slow", "html", "redirect")
@@ -142,7 +144,7 @@ class Answer:
 class RequestError(Exception):
     """What is answered with a status that is no success."""
 
-    def __init__(self, status: int, message: str, code: str | None = None, kind: str = "invalid_request_error"):
+    def __init__(self, status: int, message: str, code: str | int | None = None, kind: str = "invalid_request_error"):
         super().__init__(message)
         self.status, self.code, self.kind = status, code, kind
 

@@ -129,7 +129,7 @@ def test_a_key_and_a_context_have_their_limits():
 
 STATUSES = {
     **{"429": 429, "429 seconds": 429, "429 date": 429, "429 quota": 429, "500": 500, "503": 503, "408": 408},
-    **{"401": 401, "404": 404, "context length": 400, "redirect": 307},
+    **{"401": 401, "404": 404, "context length": 400, "context size": 400, "redirect": 307},
 }
 
 
