@@ -2,6 +2,7 @@
 """Captions as people have them: tables, JSON lines, subtitles."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from ..named_values import each_once
 from ..text_tables import parse_time, read_table, read_text
 from .database import LEVEL_NAMES, Level
 
-_TABLES, _LINES, _SUBTITLES = (".csv", ".tsv"), (".jsonl", ".ndjson"), (".srt", ".vtt")
+SUBTITLES = (".srt", ".vtt")
+_TABLES, _LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")
+_TIMES = re.compile(r"<(?:\d+:)?\d\d:\d\d\.\d{3}>", re.ASCII)  # of words, in VTT as YouTube writes it
 _COLUMNS = ("video", "start", "end", "caption")
 
 
@@ -36,6 +39,15 @@ class FoundCaption:
     where: str
 
 
+@dataclass(frozen=True)
+class Cue:
+    """A subtitle; times in seconds, the text with its line breaks and without tags."""
+
+    start: float
+    end: float
+    text: str
+
+
 def read_caption_files(path: Path) -> tuple[list[FoundCaption], list[str]]:
     """
     Returns the captions of a file, or of all files of a folder that have some; and what is wrong with rows that cannot
@@ -50,7 +62,7 @@ def read_caption_files(path: Path) -> tuple[list[FoundCaption], list[str]]:
         ImportError: pysubs2 is not installed, which reads subtitles.
         ValueError: a file is of another kind, or cannot be read.
     """
-    kinds = (*_TABLES, *_LINES, *_SUBTITLES)
+    kinds = (*_TABLES, *_LINES, *SUBTITLES)
     paths = [path]
     if path.is_dir():
         paths = sorted(file for file in path.iterdir() if file.suffix.lower() in kinds and file.is_file())
@@ -94,17 +106,30 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, content
 
 
-def _subtitles(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_cues(path: Path) -> list[Cue]:
+    """
+    Returns the subtitles of a file in SRT or VTT, in its order.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ImportError: pysubs2 is not installed.
+        ValueError: it cannot be read, or has none.
+    """
     try:
         import pysubs2
     except ImportError as error:
         raise ImportError("pysubs2 is not installed; pip install 'surglavi-hf[subtitles]'") from error
     with reading(f"{path}", "expected SRT or VTT subtitles"):
-        cues = pysubs2.SSAFile.from_string(read_text(path), format_=path.suffix.lower()[1:])
+        text = _TIMES.sub("", read_text(path))  # pysubs2 takes a line that has two for the times of a subtitle
+        cues = pysubs2.SSAFile.from_string(text, format_=path.suffix.lower()[1:])
     if not cues:
         raise ValueError(f"{path} has no subtitles, expected SRT or VTT")
-    for number, cue in enumerate(cues, start=1):
-        values = {"video": path.stem, "start": cue.start / 1000, "end": cue.end / 1000, "caption": cue.plaintext}
+    return [Cue(cue.start / 1000, cue.end / 1000, cue.plaintext) for cue in cues]
+
+
+def _subtitles(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, cue in enumerate(read_cues(path), start=1):
+        values = {"video": path.stem, "start": cue.start, "end": cue.end, "caption": cue.text}
         yield f"{path}, subtitle {number}", values
 
 
