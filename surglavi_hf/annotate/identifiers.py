@@ -277,5 +277,5 @@ def _is_number(words: str) -> bool:
     """Whether digits that were said make a number, rather than count (one, two, three) or sing (oh, oh, oh)."""
     said = re.findall(r"\w+", words.casefold())
     values = [int(word) if word.isdigit() else _DIGITS.index(word) if word in _DIGITS else None for word in said]
-    steps = [None if None in pair else pair[1] - pair[0] for pair in itertools.pairwise(values)]
-    return len(set(said)) > 2 and steps.count(1) <= len(steps) / 2
+    counted = sum(a is not None and b is not None and b - a == 1 for a, b in itertools.pairwise(values))
+    return len(set(said)) > 2 and counted <= (len(said) - 1) / 2

@@ -50,6 +50,12 @@ def test_what_was_said(caption, source):
             "the uterine artery, a clip, and far from all of that a cyst",
             ["cystic artery"],
         ),
+        (
+            "The cystic artery is clipped.",
+            "the cystic duct, and much later, when all of that is done, we see an artery with a clip",
+            ["cystic artery"],
+        ),
+        ("The perineum is seen.", "that is the peritoneum", ["perineum"]),
         ("The urethra is opened.", "that is the ureter", ["urethra"]),
         ("A 10 mm trocar is placed.", "a five millimetre port", ["10 mm"]),
         ("A 5 cm incision", "an incision of five millimeters", ["5 cm"]),
