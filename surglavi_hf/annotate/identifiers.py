@@ -110,7 +110,7 @@ _OTHER_TITLE = (
     r"(?:(?i:doctora|docteur|doktor|dottoressa|dottor|dott|dra|profesor|professeur|professore)"
     r"|Herrn?|Frau|Monsieur|Madame|Mme|Señora?|Signora?|Sra?)"
 )
-_MORE_TITLES = r"(?:(?i:dr|med|prof|professor|doctor)\.?[ ]){0,3}"
+_MORE_TITLES = r"(?:(?i:dr|med|prof|professor|doctor|sir)\.?[ ]){0,3}"
 _MONTH = r"""(?i:jan(?:uary|uar|vier)|feb(?:ruary|ruar|brero|braio)|f[ée]vrier|märz|mars|marzo|april|avril|abril|aprile
     |mai|mayo|maggio|june|juni|juin|junio|giugno|july|juli|juillet|julio|luglio|august|août|agosto
     |sept(?:ember|embre|iembre)|settembre|october|oktober|octobre|octubre|ottobre|nov(?:ember|embre|iembre)
