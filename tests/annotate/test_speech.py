@@ -2,6 +2,7 @@
 """The models are real: a small Whisper that a package carries, for CTranslate2, and the same for transformers."""
 
 import json
+import shutil
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -220,10 +221,32 @@ def test_a_model_that_is_not_there(kind, tmp_path):
 
 
 def test_a_model_that_tells_no_times(transformers_folder, tmp_path):
-    import shutil
-
     shutil.copytree(transformers_folder, tmp_path / "plain")
     path = tmp_path / "plain" / "generation_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"alignment_heads": None}))
     with pytest.raises(ValueError, match="tells no times of words, expected a Whisper with alignment_heads"):
         TransformersSpeech(str(tmp_path / "plain"), "cpu").load()
+
+
+@needs_espeak
+def test_a_multilingual_whisper_is_asked_for_a_language_and_a_task(transformers_folder, tmp_path, spoken):
+    """Its weights are random: what it hears is nonsense, of times that are none the less in order."""
+    from transformers import AutoTokenizer, WhisperConfig, WhisperForConditionalGeneration
+
+    shutil.copytree(transformers_folder, tmp_path / "many")
+    torch.manual_seed(0)
+    layers = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in (("layers", 1), ("ffn_dim", 16))}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = WhisperConfig(vocab_size=51864, d_model=16, **layers, **heads)
+    WhisperForConditionalGeneration(config).save_pretrained(tmp_path / "many")
+    tokenizer = AutoTokenizer.from_pretrained(transformers_folder)
+    ids = {f"<|{name}|>": tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("en", "de", "fr")}
+    tasks = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("translate", "transcribe")}
+    path = transformers_folder / "generation_config.json"
+    values = json.loads(path.read_text()) | {"is_multilingual": True, "lang_to_id": ids, "task_to_id": tasks}
+    values |= {"alignment_heads": [[0, 0]], "max_length": 40}
+    (tmp_path / "many" / "generation_config.json").write_text(json.dumps(values))
+    model = TransformersSpeech(str(tmp_path / "many"), "cpu")
+    heard = model.hear(spoken[0])
+    assert heard.language in ("en", "de", "fr")
+    assert model.hear(spoken[0], "de", translate=True).language == "de"
