@@ -290,6 +290,14 @@ def read_transcriptions(connection: sqlite3.Connection) -> pa.Table:
     )
 
 
+def read_annotation(connection: sqlite3.Connection) -> str | None:
+    """Returns what an annotated corpus says of how it came about, in JSON; None of another."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'annotation'").fetchone():
+        return None
+    rows = connection.execute("SELECT about FROM annotation LIMIT 1").fetchall()
+    return rows[0][0] if rows and isinstance(rows[0][0], str) else None
+
+
 def _typed_table(cursor: sqlite3.Cursor, types: dict[str, pa.DataType]) -> pa.Table:
     names = [column[0] for column in cursor.description]
     convert = {pa.string(): _texts, pa.int64(): _integers, pa.float64(): _floats}

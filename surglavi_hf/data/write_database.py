@@ -31,6 +31,21 @@ _SCHEMA = """
         transcription_id INTEGER PRIMARY KEY, video_id INTEGER NOT NULL REFERENCES videos(video_id),
         file_path varchar, text TEXT);
 """
+# How captions of an annotated corpus came about; SurgLaVi's own database has no such tables.
+_PROVENANCE_SCHEMA = """
+    CREATE TABLE provenance(
+        caption_id INTEGER PRIMARY KEY REFERENCES captions(caption_id), title varchar, transcript_source varchar,
+        transcript_model varchar, language varchar, translated BOOLEAN, confidence FLOAT, segment_model varchar,
+        segment_prompt varchar, filter_model varchar, filter_prompt varchar, filter_reason TEXT, view_model varchar,
+        endoscopic FLOAT, surgical FLOAT, enrich_model varchar, enrich_prompt varchar, ungrounded TEXT,
+        pipeline_version varchar);
+    CREATE TABLE annotation(about TEXT NOT NULL);
+"""
+OF_PROVENANCE = (
+    *("title", "transcript_source", "transcript_model", "language", "translated", "confidence", "segment_model"),
+    *("segment_prompt", "filter_model", "filter_prompt", "filter_reason", "view_model", "endoscopic", "surgical"),
+    *("enrich_model", "enrich_prompt", "ungrounded", "pipeline_version"),
+)
 _OF_VIDEO = (
     *("title", "name", "url", "runtime", "year", "fps", "duration", "frame_count", "width", "height", "youtube_id"),
     *("description", "procedure_modality", "procedure_type", "specialty", "subject"),
@@ -52,6 +67,7 @@ class NewCaption:
         caption: The text, None where there is the narration alone.
         narration: What was said, None where nothing is known of it.
         is_surgical, is_descriptive: Verdicts of the filters, 0, 1 or None.
+        provenance: How it came about, by column of `OF_PROVENANCE`, where that is kept.
     """
 
     level: Level
@@ -61,6 +77,7 @@ class NewCaption:
     narration: str | None = None
     is_surgical: int | None = 1
     is_descriptive: int | None = 1
+    provenance: Mapping[str, str | int | float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,7 @@ class NewVideo:
     A video to write.
 
     Args:
-        columns: Values of its row, by column; those that are missing are NULL.
+        columns: Values of its row, by column; those that are missing are NULL, but for `video_id`: its place, from 1.
         captions: Of it.
         transcription: Path and text, where there is one.
     """
@@ -79,13 +96,14 @@ class NewVideo:
     transcription: tuple[str, str] | None = None
 
 
-def write_database(path: str | os.PathLike, videos: Iterable[NewVideo]) -> None:
+def write_database(path: str | os.PathLike, videos: Iterable[NewVideo], annotation: str | None = None) -> None:
     """
     Writes a database, whole or not at all.
 
     Args:
         path: The file.
-        videos: In the order of their numbers, from 1.
+        videos: In order.
+        annotation: How all captions came about, in JSON; with it there is a table `provenance`, too.
 
     Raises:
         OSError: it cannot be written.
@@ -96,11 +114,18 @@ def write_database(path: str | os.PathLike, videos: Iterable[NewVideo]) -> None:
             connection.executescript(_SCHEMA)
             levels = [(level, level.name.lower()) for level in Level]
             connection.executemany("INSERT INTO levels VALUES (?, ?)", levels)
-            for number, video in enumerate(videos, start=1):
-                _insert(connection, number, video)
+            if annotation is not None:
+                connection.executescript(_PROVENANCE_SCHEMA)
+                connection.execute("INSERT INTO annotation VALUES (?)", (annotation,))
+            first = 1
+            for place, video in enumerate(videos, start=1):
+                _insert(connection, video.columns.get("video_id", place), video)
+                if annotation is not None:
+                    _insert_provenance(connection, first, video)
+                first += len(video.captions)
 
 
-def _insert(connection: sqlite3.Connection, number: int, video: NewVideo) -> None:
+def _insert(connection: sqlite3.Connection, number: Any, video: NewVideo) -> None:
     values = [video.columns.get(name) for name in _OF_VIDEO]
     marks = ", ".join("?" * (len(_OF_VIDEO) + 2))
     row = (number, *values, len(video.captions))
@@ -119,6 +144,18 @@ def _insert(connection: sqlite3.Connection, number: int, video: NewVideo) -> Non
     )
     if video.transcription is not None:
         connection.execute("INSERT INTO transcriptions VALUES (NULL, ?, ?, ?)", (number, *video.transcription))
+
+
+def _insert_provenance(connection: sqlite3.Connection, first: int, video: NewVideo) -> None:
+    """Of captions whose numbers go on from `first`, as SQLite counts them."""
+    marks = ", ".join("?" * (1 + len(OF_PROVENANCE)))
+    connection.executemany(
+        f"INSERT INTO provenance(caption_id, {', '.join(OF_PROVENANCE)}) VALUES ({marks})",
+        [
+            (number, *((caption.provenance or {}).get(name) for name in OF_PROVENANCE))
+            for number, caption in enumerate(video.captions, start=first)
+        ],
+    )
 
 
 def write_changed_database(
@@ -171,6 +208,7 @@ def _change(
         {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}
         for table in ("captions", "videos")
     )
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     counts: Counter = Counter()
     for caption_id, values in changed.items():
         names = [name for name in _OF_CAPTION if name in values]
@@ -188,6 +226,8 @@ def _change(
         found = connection.execute("SELECT video_id FROM captions WHERE caption_id = ?", (caption_id,))
         counts.subtract(video_id for (video_id,) in found)
         connection.execute("DELETE FROM captions WHERE caption_id = ?", (caption_id,))
+        if "provenance" in tables:
+            connection.execute("DELETE FROM provenance WHERE caption_id = ?", (caption_id,))
     if "total_caption_count" in of_videos:
         connection.executemany(
             "UPDATE videos SET total_caption_count = total_caption_count + ? "
