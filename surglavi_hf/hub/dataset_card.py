@@ -11,6 +11,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
 from ..data import TAKEDOWN_NAME, CorpusInfo, Level, Takedown
+from ..data.corpus_info import STAGES, AnnotationInfo
 from ..data.embeddings import EMBEDDINGS, Embeddings
 from .card_text import Card, inline, table, template
 from .dataset_tables import SplitTables
@@ -25,6 +26,7 @@ def render_dataset_card(
     takedown: Takedown,
     embeddings: Embeddings | None = None,
     corpus: CorpusInfo | None = None,
+    annotation: AnnotationInfo | None = None,
 ) -> Card:
     """
     Returns the card of a dataset: its metadata (configs, features, sizes) and text, from the template
@@ -36,6 +38,7 @@ def render_dataset_card(
         takedown: What was left out.
         embeddings: Published beside it.
         corpus: What it says of itself, where it is not SurgLaVi.
+        annotation: How its captions came about, where the package made them.
     """
     videos = pa.concat_tables([part.dataset.data.table for part in parts if part.config == "videos"])
     narrated = pc.sum(pc.greater(videos["total_caption_count"], 0)).as_py() or 0
@@ -56,6 +59,7 @@ def render_dataset_card(
     else:
         licence = f"Captions and metadata: {corpus.license}." if corpus.license else "The publisher has not said one."
         values |= {"title": inline(corpus.title), "description": inline(corpus.description), "licence": licence}
+        values["annotation"] = _annotation_section(annotation)
         card = Card.render("surglavi_hf.loading_script", "own_corpus.md", values)
         card.data |= {"pretty_name": corpus.title, "license": corpus.license or "unknown"}
     data = DatasetCardData(**card.data)
@@ -108,6 +112,68 @@ def _embeddings_section(embeddings: Embeddings | None) -> str:
         f"float16), `model_id` and `model_revision`. They are what `{embeddings.model_id}` at revision "
         f"`{embeddings.model_revision}` gives for the clip of that caption.\n"
     )
+
+
+def _annotation_section(annotation: AnnotationInfo | None) -> str:
+    if annotation is None:
+        return ""
+    sections = {
+        "pipeline_version": inline(annotation.pipeline_version),
+        "stages": table(_stage_rows(annotation)),
+        "transcripts": _transcripts(annotation),
+        "levels": table(
+            [
+                [name, f"{annotation.captions[name]:,}", f"{annotation.kept[name]:,}"]
+                for name in (level.name.lower() for level in reversed(Level))
+            ]
+        ),
+        "checked": "\n".join(f"- {inline(line)}" for line in _checked(annotation)),
+        "not_checked": "\n".join(f"- {inline(line)}" for line in annotation.not_checked),
+    }
+    return template("annotation.md").substitute(sections)
+
+
+def _stage_rows(annotation: AnnotationInfo) -> list[list[str]]:
+    heard = [f"{source} ({_count(videos, 'video')})" for source, videos in annotation.sources.items()]
+    models = f"; {', '.join(map(_model, annotation.speech_models))}" if annotation.speech_models else ""
+    rows = [["transcribe", f"{', '.join(heard) or 'nothing'}{models}", "–", "–"]]
+    for stage in STAGES:
+        if (one := annotation.stages.get(stage)) is None:
+            rows.append([stage, "not run", "–", "–"])
+        else:
+            left_out = ", ".join(f"{reason}: {number:,}" for reason, number in one.left_out.items())
+            rows.append([stage, _model(one.model), one.prompt, left_out or "none"])
+        if stage == "filter" and (view := annotation.visual) is not None:
+            limits = f"endoscopic ≥ {view.endoscopic_threshold:g}, surgical ≥ {view.surgical_threshold:g}"
+            rows.append(["filter, by the picture", f"{_model(view.model)}, {_count(view.clips, 'clip')}", limits, "–"])
+    return rows
+
+
+def _transcripts(annotation: AnnotationInfo) -> str:
+    languages = ", ".join(f"{name} ({_count(videos, 'video')})" for name, videos in annotation.languages.items())
+    translated = f" {_count(annotation.translated, 'transcript')} translated." if annotation.translated else ""
+    return inline(f"Languages of the transcripts: {languages or 'none'}.{translated}")
+
+
+def _checked(annotation: AnnotationInfo) -> list[str]:
+    kinds = ", ".join(f"{kind}: {number:,}" for kind, number in annotation.identifiers.items())
+    return [
+        f"likely identifiers of persons in the transcripts, by rules: {kinds or 'none found'}; they are counted, not "
+        "removed",
+        "names in the captions that neither title nor procedure nor narration has: in "
+        f"{_count(annotation.ungrounded, 'caption')}",
+        f"by people: {_count(annotation.reviewed, 'caption')}",
+    ]
+
+
+def _model(name: str) -> str:
+    """Returns the name of a model, without the folders of the machine that it lay on."""
+    is_local = name.startswith(("/", "~", ".")) or "\\" in name
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] if is_local else name
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _data_files(config: str, parts: Sequence[SplitTables]) -> dict:

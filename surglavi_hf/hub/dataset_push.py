@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data import TAKEDOWN_NAME, CorpusInfo, SplitOptions, Takedown, find_database, read_corpus_info
+from ..data.corpus_info import AnnotationInfo, read_annotation_info
 from ..data.embeddings import EMBEDDINGS, Embeddings
 from .dataset_card import COMPUTED, render_dataset_card
 from .dataset_tables import SHARD_NAME, SplitTables, published_splits, unknown_entries, with_copies, write_shards
@@ -71,9 +72,10 @@ def push_dataset(
     repository = Repository(repo_id, "dataset", public)
     published = Takedown.of_text(repository.read_text(TAKEDOWN_NAME) or "")
     both, corpus = with_copies(data_dir, asked | published), read_corpus_info(data_dir)
+    annotation = read_annotation_info(data_dir)
     with tempfile.TemporaryDirectory(prefix="surglavi-") as folder:
         parts = write_tables(data_dir, both, splits or SplitOptions(), given, Path(folder))
-        files = dataset_files(repository, parts, both, given, corpus)
+        files = dataset_files(repository, parts, both, given, corpus, annotation)
         earlier = published_shards(repository)
         pushed = repository.push(files, earlier, f"Push tables of {corpus.title if corpus else 'SurgLaVi'}", tag)
     newly = (both - published) if earlier else Takedown()
@@ -121,12 +123,13 @@ def dataset_files(
     takedown: Takedown,
     embeddings: Embeddings | None,
     corpus: CorpusInfo | None,
+    annotation: AnnotationInfo | None,
 ) -> dict[str, Content]:
     """
     Returns the files of a dataset by path: tables, the takedown list, and the card with the words that others wrote
     into that of the repository. Raises ValueError where one of them must not be published.
     """
-    card = render_dataset_card(repository.repo_id, parts, takedown, embeddings, corpus)
+    card = render_dataset_card(repository.repo_id, parts, takedown, embeddings, corpus, annotation)
     files: dict[str, Content] = {name: path for part in parts for name, path in part.files.items()}
     files["README.md"] = card.merged_into(repository.read_text("README.md"), COMPUTED).encode()
     if len(takedown):

@@ -23,6 +23,7 @@ from ..data import (
     video_identities,
 )
 from ..data.apply_reviews import AppliedReviews, apply_reviews
+from ..data.corpus_info import read_annotation_info
 from ..data.embeddings import EMBEDDINGS, Embeddings
 from ..files import reading
 from .dataset_push import count_rows, dataset_files, published_shards, write_tables
@@ -86,7 +87,7 @@ def push_reviews(data_dir: str | os.PathLike, repo_id: str, splits: SplitOptions
         corpus = read_corpus_info(data_dir)
         splits = splits or published_split_options(split_of, repo_id)
         parts = write_tables(folder, both, splits, embeddings, tables, cache)
-        files = dataset_files(repository, parts, both, embeddings, corpus)
+        files = dataset_files(repository, parts, both, embeddings, corpus, read_annotation_info(data_dir))
         newly = both - published
         title = f"Apply reviews of {_count(applied.changed + applied.added + applied.deleted, 'caption')}"
         description = _description(applied, newly)
