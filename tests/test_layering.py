@@ -21,19 +21,26 @@ ROOMS = {
     "hub": {"data", "evaluation"},  # of the latter reports only
     "training": {"data", "surgclip", "evaluation", "hub"},
     "demo": {"data", "media", "surgclip", "evaluation", "training"},
+    "annotate": {"data", "media", "evaluation"},  # of the latter how a model sees clips
     "explorer": {"data", "media", "evaluation"},
-    "cli": {"data", "media", "surgclip", "models", "evaluation", "hub", "training", "demo", "explorer"},
+    "cli": {"data", "media", "surgclip", "models", "evaluation", "hub", "training", "demo", "explorer", "annotate"},
 }
 OWNERS = {
-    "sqlite3": {"data/database.py", "data/write_database.py", "explorer/words.py"},
+    "sqlite3": {"data/database.py", "data/write_database.py", "explorer/words.py", "annotate/ledger.py"},
     "starlette": {"explorer/app.py", "explorer/guard.py"},
     "uvicorn": {"explorer/serve.py"},
+    "openai": {"annotate/language_model.py"},
+    "pydantic": {f"annotate/{name}.py" for name in ("captions", "questions", "segment")},
+    "faster_whisper": {"annotate/speech.py"},
     "huggingface_hub.hf_hub_download": {"data/locate.py"},
     "huggingface_hub.HfApi": {"hub/background.py", "hub/repository.py"},
     "decord": {"media/decord_decoder.py"},
     "torchcodec": {"media/torchcodec_decoder.py"},
     "av": {
-        *(f"media/{name}.py" for name in ("clock", "container", "frame_arrays", "playable", "probe", "pyav_decoder")),
+        *(
+            f"media/{name}.py"
+            for name in ("audio", "clock", "container", "frame_arrays", "playable", "probe", "pyav_decoder")
+        ),
         *("media/remux.py", "media/timetable.py"),
         "demo/drawing.py",  # which draws videos
     },
@@ -61,8 +68,19 @@ OWNERS = {
     "rich": {
         *(
             f"cli/{name}.py"
-            for name in ("clips", "command", "compare", "corpus", "evaluation", "hub", "library", "predict")
+            for name in (
+                "annotate",
+                "clips",
+                "command",
+                "compare",
+                "corpus",
+                "evaluation",
+                "hub",
+                "library",
+                "predict",
+            )
         ),
+        "annotate/display.py",
         "data/display.py",
         "data/display_videos.py",
         "demo/run.py",

@@ -13,7 +13,7 @@ from pydantic import Field
 from ..data import Level
 from .prompts import Prompt
 from .questions import AnswerModel, Conversation, Question, Unusable, ask, plain
-from .transcripts import Sentence
+from .transcripts import Sentence, join_words
 
 WINDOW = 120  # sentences a question
 EARLIER = 6  # sentences before a window that are told
@@ -122,7 +122,7 @@ def segment_seconds(segment: Segment, sentences: Sequence[Sentence]) -> tuple[fl
 
 def segment_text(segment: Segment, sentences: Sequence[Sentence]) -> str:
     """Returns what was said in it."""
-    return " ".join(sentence.text for sentence in sentences[segment.first - 1 : segment.last])
+    return join_words(sentence.text for sentence in sentences[segment.first - 1 : segment.last])
 
 
 def _question(

@@ -8,11 +8,12 @@ import sys
 
 from ..faults import report
 from ..options import with_dashes
-from . import clips, compare, corpus, evaluation, explore, hub, library, model, predict, training
+from . import annotate, clips, compare, corpus, evaluation, explore, hub, library, model, predict, training
 from .command import CommandParser
 
 _GROUPS = (
     corpus,
+    annotate,
     library,
     model,
     training,

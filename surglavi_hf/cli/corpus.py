@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
         "with video, start, end, caption and maybe level; SRT or VTT named as their videos; or a folder of such "
         "files) and a folder of videos, which are linked. Everything is checked first: where a row is wrong, it is "
         "named, and nothing is written. Then check, tree, frames, train, retrieval, search, embed and push work on "
-        "DIR.",
+        "DIR. With --videos-only there are no captions yet: surglavi annotate makes them of what is said.",
         example="import captions.csv --videos VIDEOS --data-dir DIR --title 'Our operations' --license cc-by-4.0",
     )
     add_command(
@@ -120,9 +120,16 @@ def _tree(options: argparse.Namespace) -> int:
 def _import_options(parser: argparse.ArgumentParser) -> None:
     from ..data.import_captions import ImportOptions
 
-    parser.add_argument("captions", metavar="CAPTIONS", help="a file of captions, or a folder of them")
+    parser.add_argument("captions", nargs="?", metavar="CAPTIONS", help="a file of captions, or a folder of them")
     parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos, flat or nested")
     parser.add_argument("--data-dir", required=True, metavar="DIR", help="new folder for the corpus")
+    parser.add_argument("--videos-only", action="store_true", help="all videos of the folder, without captions")
+    parser.add_argument(
+        "--about",
+        metavar="FILE",
+        help="with --videos-only: CSV or TSV with video and some of title, year, procedure_modality, procedure_type, "
+        "specialty, subject, description, url, youtube_id",
+    )
     add_options(parser, ImportOptions)
 
 
@@ -131,6 +138,10 @@ def _import(options: argparse.Namespace) -> int:
 
     from ..data.import_captions import ImportOptions, import_captions
 
+    if options.videos_only:
+        return _import_videos(options)
+    if options.captions is None or options.about is not None:
+        raise ValueError("import takes CAPTIONS, or --videos-only and maybe --about FILE")
     done = import_captions(options.captions, options.videos, options.data_dir, options_of(ImportOptions, options))
     levels = ", ".join(f"{number:,} of level {level}" for level, number in done.captions.items())
     show(f"{done.database.parent}: {done.videos:,} videos, captions: {levels}")
@@ -139,6 +150,25 @@ def _import(options: argparse.Namespace) -> int:
     if done.unused:
         show(f"{len(done.unused):,} videos have no captions and are left out, such as {done.unused[0]}")
     show(f"next: surglavi check {done.database.parent}")
+    return 0
+
+
+def _import_videos(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from ..data.import_videos import CorpusOptions, import_videos
+
+    if options.captions is not None:
+        raise ValueError(f"import --videos-only takes no captions, and {options.captions} was named; leave one out")
+    done = import_videos(options.videos, options.data_dir, options_of(CorpusOptions, options), options.about)
+    folder = done.database.parent
+    told = f", {done.described:,} of them told about" if options.about else ""
+    lines = [
+        f"{folder}: {done.videos:,} videos, {done.duration / 3600:.2f} hours{told}",
+        f"next: surglavi annotate transcribe --data-dir {folder}",
+    ]
+    for line in lines:
+        Console().print(line, markup=False, soft_wrap=True)
     return 0
 
 

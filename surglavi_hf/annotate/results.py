@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the stages found, told anew from transcripts and ledger each time: no other state could be old."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ..data import Level
+from .asking import Talk, Unfinished, replay
+from .captions import Asked, Told, Verdict, judge_segments, write_captions
+from .corpus import AnnotatedCorpus, StageSettings
+from .grounding import ungrounded
+from .questions import Unusable
+from .segment import SegmentedVideo, segment_seconds, segment_text, segment_video
+from .transcripts import Sentence, Transcript, join_words
+
+EPSILON_S = 1e-3  # a clip that is shorter has no time
+_SENTENCES_BEFORE = 40
+
+
+@dataclass
+class AnnotatedClip:
+    """
+    A segment, and what is known of it.
+
+    Args:
+        number: Its place in the video, from 1.
+        level: Of it.
+        title: That the model gave it.
+        first, last: Numbers of its sentences, from 1.
+        start, end: In seconds.
+        text: What was said in it.
+        confidence: Of the speech recognition, the mean over its sentences; None where it is not known.
+        verdict: Of the filter on the text, None where there is none, and `unjudged` says why.
+        view: How endoscopic and how surgical the clip looks, from 0 to 1, and why not; None where nobody looked.
+        seen: Whether it looks so enough.
+        caption: None where there is none, and `uncaptioned` says why.
+        ungrounded: Names in the caption that were not said.
+    """
+
+    number: int
+    level: Level
+    title: str
+    first: int
+    last: int
+    start: float
+    end: float
+    text: str
+    confidence: float | None
+    verdict: Verdict | None = None
+    unjudged: Unusable | None = None
+    view: tuple[float | None, float | None, str] | None = None
+    seen: bool | None = None
+    caption: str | None = None
+    uncaptioned: Unusable | None = None
+    ungrounded: list[str] = field(default_factory=list)
+
+    @property
+    def is_descriptive(self) -> bool | None:
+        return None if self.verdict is None else self.verdict.descriptive
+
+    @property
+    def is_surgical(self) -> bool | None:
+        """By its text, and by its picture where somebody looked."""
+        if self.verdict is None:
+            return False if self.seen is False else None
+        return self.verdict.surgical and self.seen is not False
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether both flags are 1."""
+        return self.is_descriptive is True and self.is_surgical is True
+
+    def asked(self) -> Asked:
+        return Asked(self.number, self.level.name.lower(), self.title, self.text)
+
+
+@dataclass
+class AnnotatedVideo:
+    """
+    Args:
+        name: Of the video.
+        row: Of the table of videos.
+        transcript: None where there is none yet.
+        sentences: Of it.
+        segmented: None where it was never asked for.
+        clips: In order.
+        timeless: Segments that have no time of their own.
+        unfinished: Questions of a stage that have no answer yet, by stage.
+    """
+
+    name: str
+    row: Mapping[str, Any]
+    transcript: Transcript | None
+    sentences: Sequence[Sentence]
+    segmented: SegmentedVideo | None = None
+    clips: list[AnnotatedClip] = field(default_factory=list)
+    timeless: int = 0
+    unfinished: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """
+    What a model looks for, and how much of it a clip must have.
+
+    Args:
+        model: Its identity.
+        model_name: For people.
+        endoscopic, surgical: Least shares, from 0 to 1.
+    """
+
+    model: str
+    model_name: str
+    endoscopic: float
+    surgical: float
+
+
+class Results:
+    """
+    What was found of a corpus.
+
+    Args:
+        corpus: Of it.
+        settings: Of each stage, by default as each was run last.
+    """
+
+    def __init__(self, corpus: AnnotatedCorpus, settings: Mapping[str, StageSettings | None] | None = None):
+        self.corpus = corpus
+        self.settings = {stage: corpus.settings(stage) for stage in ("segment", "filter", "enrich")}
+        self.settings |= settings or {}
+        view = corpus.ledger.settings("view")
+        self.view = ViewSettings(**view) if view is not None else None
+
+    def videos(self, until: str = "enrich") -> Iterator[AnnotatedVideo]:
+        """
+        Yields the videos of the corpus in its order, each with what was found.
+
+        Args:
+            until: The last stage that is wanted: "transcribe", "segment", "filter" or "enrich".
+        """
+        for row in self.corpus.rows:
+            yield self.video(row, until)
+
+    def video(self, row: Mapping[str, Any], until: str = "enrich") -> AnnotatedVideo:
+        """Returns what was found of a video, as [`Results.videos`]."""
+        name = row["name"]
+        sentences = self.corpus.sentences.get(name, [])
+        found = AnnotatedVideo(name, row, self.corpus.transcripts.get(name), sentences)
+        if until == "transcribe" or self.settings["segment"] is None or not sentences:
+            return found
+        segmented = self._replay(self.segment_talk(found), "segment")
+        if isinstance(segmented, Unfinished):
+            found.unfinished["segment"] = 1
+            return found
+        found.segmented = segmented
+        self._add_clips(found, segmented)
+        if until == "segment":
+            return found
+        self._look(found)
+        if self.settings["filter"] is not None:
+            self._judge(found)
+        if until == "enrich" and self.settings["enrich"] is not None:
+            self._enrich(found)
+        return found
+
+    def _replay(self, talk: Talk, stage: str) -> Any:
+        return replay(talk, self.corpus.ledger, self.settings[stage].model)
+
+    def segment_talk(self, video: AnnotatedVideo) -> Talk[SegmentedVideo]:
+        """Returns the conversation that cuts a video."""
+        about, stage = self.corpus.about[video.name], self.settings["segment"]
+        begin = partial(segment_video, video.name, about, video.sentences, stage.prompt, stage.size)
+        return Talk(video.name, begin)
+
+    def filter_talks(self, video: AnnotatedVideo) -> list[Talk[Told]]:
+        """Returns the conversations that judge the clips of a video."""
+        about, stage = self.corpus.about[video.name], self.settings["filter"]
+        return [
+            Talk(video.name, partial(judge_segments, video.name, about, [one.asked() for one in group], stage.prompt))
+            for group in _groups(video.clips, stage.size)
+        ]
+
+    def enrich_talks(self, video: AnnotatedVideo) -> list[Talk[Told]]:
+        """Returns the conversations that write captions of the clips of a video which the filter keeps."""
+        about, stage = self.corpus.about[video.name], self.settings["enrich"]
+        talks = []
+        for group in _groups(video.clips, stage.size):
+            kept = [one for one in group if one.is_kept]
+            if kept:
+                said = said_before(video, kept[0])
+                asked = [one.asked() for one in kept]
+                talks.append(Talk(video.name, partial(write_captions, video.name, about, said, asked, stage.prompt)))
+        return talks
+
+    def _add_clips(self, found: AnnotatedVideo, segmented: SegmentedVideo) -> None:
+        duration = found.row["duration"]
+        for number, segment in enumerate(segmented.segments, start=1):
+            start, end = segment_seconds(segment, found.sentences)
+            if duration:
+                end = min(end, duration)
+            if end - start < EPSILON_S:
+                found.timeless += 1
+                continue
+            confidences = [one.confidence for one in found.sentences[segment.first - 1 : segment.last]]
+            known = [one for one in confidences if one is not None]
+            found.clips.append(
+                AnnotatedClip(
+                    *(number, segment.level, segment.title, segment.first, segment.last, round(start, 3)),
+                    *(round(end, 3), segment_text(segment, found.sentences)),
+                    sum(known) / len(known) if known else None,
+                )
+            )
+
+    def _look(self, found: AnnotatedVideo) -> None:
+        if self.view is None:
+            return
+        for clip in found.clips:
+            clip.view = self.corpus.ledger.view(self.view.model, found.name, clip.start, clip.end)
+            if clip.view is not None and clip.view[0] is not None and clip.view[1] is not None:
+                clip.seen = clip.view[0] >= self.view.endoscopic and clip.view[1] >= self.view.surgical
+
+    def _judge(self, found: AnnotatedVideo) -> None:
+        clips = {clip.number: clip for clip in found.clips}
+        for talk in self.filter_talks(found):
+            told = self._replay(talk, "filter")
+            if isinstance(told, Unfinished):
+                found.unfinished["filter"] = found.unfinished.get("filter", 0) + 1
+                continue
+            for number, verdict in told.verdicts.items():
+                clips[number].verdict = verdict
+            for number, reason in told.lost.items():
+                clips[number].unjudged = reason
+
+    def _enrich(self, found: AnnotatedVideo) -> None:
+        clips = {clip.number: clip for clip in found.clips}
+        about = self.corpus.about[found.name]
+        given = [text for text in about.values() if text]
+        for talk in self.enrich_talks(found):
+            told = self._replay(talk, "enrich")
+            if isinstance(told, Unfinished):
+                found.unfinished["enrich"] = found.unfinished.get("enrich", 0) + 1
+                continue
+            for number, caption in told.captions.items():
+                clip = clips[number]
+                clip.caption = caption
+                clip.ungrounded = ungrounded(caption, [*given, said_before(found, clip), clip.text])
+            for number, reason in told.lost.items():
+                clips[number].uncaptioned = reason
+
+
+def said_before(video: AnnotatedVideo, clip: AnnotatedClip) -> str:
+    """Returns what was said just before a clip."""
+    return join_words(one.text for one in video.sentences[max(0, clip.first - 1 - _SENTENCES_BEFORE) : clip.first - 1])
+
+
+def _groups(clips: Sequence[AnnotatedClip], size: int) -> list[list[AnnotatedClip]]:
+    """Clips by their numbers: where one goes, the groups of the others stay."""
+    found: dict[int, list[AnnotatedClip]] = {}
+    for clip in clips:
+        found.setdefault((clip.number - 1) // size, []).append(clip)
+    return list(found.values())
