@@ -89,10 +89,9 @@ class _Batches:
         planned = {one: keys for one, keys in batches.items() if one.startswith(_PLANNED)}
         if not planned:
             return
-        there = self._call(lambda: list(self.model.client.batches.list(limit=100)))
-        by_mark = {(one.metadata or {}).get(_MARK): one.id for one in there}
+        marked = self._call(self._marked)
         for mark, keys in planned.items():
-            if batch_id := by_mark.get(mark.removeprefix(_PLANNED)):
+            if batch_id := marked.get(mark.removeprefix(_PLANNED)):
                 self.ledger.open_batch(batch_id, self.model.server, keys)
             else:
                 self.ledger.forget_unanswered(keys)
@@ -117,23 +116,37 @@ class _Batches:
         for key in keys:
             self.ledger.ask(key, questions[key], self.identity, self._most(questions[key]))
         self.ledger.open_batch(f"{_PLANNED}{mark}", self.model.server, keys)
-        files, batches = self.model.client.files, self.model.client.batches
+        client, tried = self.model.client, False
+
+        def send() -> str:
+            return client.files.create(file=("questions.jsonl", io.BytesIO(content)), purpose="batch").id
+
+        def create() -> str:
+            nonlocal tried
+            if tried and (made := self._marked().get(mark)):  # and only its answer was lost
+                return made
+            tried = True
+            return client.batches.create(
+                input_file_id=file_id,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={_MARK: mark},
+            ).id
+
         try:
-            sent = self._call(lambda: files.create(file=("questions.jsonl", io.BytesIO(content)), purpose="batch"))
-            batch = self._call(
-                lambda: batches.create(
-                    input_file_id=sent.id,
-                    endpoint="/v1/chat/completions",
-                    completion_window="24h",
-                    metadata={_MARK: mark},
-                )
-            )
+            file_id = self._call(send)
         except LanguageModelError:
             self.ledger.forget_unanswered(keys)
             self.ledger.end_batch(f"{_PLANNED}{mark}", "refused")
             raise
-        self.ledger.open_batch(batch.id, self.model.server, keys)
+        batch_id = self._call(create)  # where that fails, the next run looks whether it was made
+        self.ledger.open_batch(batch_id, self.model.server, keys)
         self.ledger.end_batch(f"{_PLANNED}{mark}", "sent")
+
+    def _marked(self) -> dict[str, str]:
+        """Returns the batches of ours that the server has, by their marks."""
+        there = self.model.client.batches.list(limit=100)
+        return {one.metadata[_MARK]: one.id for one in there if one.metadata and _MARK in one.metadata}
 
     def _most(self, question: Question) -> float:
         return self.model.options.cost(*self.model.most_tokens(question))
@@ -149,9 +162,15 @@ class _Batches:
 
     def _wait(self, batch_id: str, number: int) -> Any:
         pause = POLL_S[0]
+
+        def look() -> Any:
+            found = self.model.client.batches.retrieve(batch_id)
+            _ = found.status, found.request_counts  # which a page of HTML has not
+            return found
+
         with tqdm(total=number, desc=f"{self.what}s, batch", unit=" question", dynamic_ncols=True, delay=2) as bar:
             while True:
-                batch = self._call(lambda: self.model.client.batches.retrieve(batch_id))
+                batch = self._call(look)
                 counts = batch.request_counts
                 bar.update((counts.completed + counts.failed if counts else 0) - bar.n)
                 if batch.status in _BECAME:
@@ -210,9 +229,12 @@ class _Batches:
                 last = error
                 try:
                     self.model.reply_of_error(error)
+                    break
                 except NoAnswerError:
                     continue
-                break
+                except LanguageModelError as why:
+                    last = why
+                    break
         raise LanguageModelError(f"{self.model.server} takes no batches, or not this one ({last}); leave --batch out")
 
 
