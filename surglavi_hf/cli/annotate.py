@@ -360,9 +360,9 @@ def _run(options: argparse.Namespace) -> int:
     from ..annotate.corpus import open_corpus
     from ..annotate.language_model import LanguageModel, ServerOptions
 
-    LanguageModel(options_of(ServerOptions, options)).close()  # before hours of transcription
     status = 0
     if not options.estimate:
+        LanguageModel(options_of(ServerOptions, options)).close()  # before hours of transcription
         status = _transcribe(options)
     with open_corpus(options.data_dir, to_write=True) as corpus:
         status = max(status, _ask_stages(corpus, ["segment", "filter", "enrich"], options))
