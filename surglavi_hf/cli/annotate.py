@@ -392,7 +392,7 @@ def _report(options: argparse.Namespace) -> int:
 
             pictures = sheet_of(report, corpus, FRAMES_SHOWN, options.seed)
             title = f"{len(pictures)} of {len(report.clips):,} clips that are kept, by chance"
-            draw_contact_sheet(title, pictures, folder / "clips.png")
+            draw_contact_sheet(title, pictures, folder / "clips.png", columns=min(2, len(pictures)))
             lines.append(f"{folder / 'clips.png'}: {title}; look at it")
     if options.json:
         print(text)

@@ -465,7 +465,9 @@ def draw_linear_probe(report: EvalReport, path: str | os.PathLike) -> None:
     _save(figure, path)
 
 
-def draw_contact_sheet(title: str, clips: Sequence[tuple[str, torch.Tensor | None]], path: str | os.PathLike) -> None:
+def draw_contact_sheet(
+    title: str, clips: Sequence[tuple[str, torch.Tensor | None]], path: str | os.PathLike, columns: int = 1
+) -> None:
     """
     Writes a PNG with a row of frames for each clip under its caption.
 
@@ -474,11 +476,13 @@ def draw_contact_sheet(title: str, clips: Sequence[tuple[str, torch.Tensor | Non
         clips: For each its caption and uint8 frames of shape `(num_frames, 3, height, width)`, None where they cannot
             be read.
         path: File to write, beside and then renamed.
+        columns: Of clips, which go down one after the other.
     """
-    figure = _figure(FRAMES_SHOWN * 1.6, 0.6 + len(clips) * 1.8)
+    down = max(1, -(-len(clips) // columns))
+    figure = _figure(columns * FRAMES_SHOWN * 1.6, 0.6 + down * 1.8)
     figure.suptitle(title, fontsize=11, parse_math=False)
-    strips = figure.subfigures(len(clips), 1, squeeze=False)[:, 0]
-    for (caption, frames), strip in zip(clips, strips, strict=True):
+    strips = figure.subfigures(down, columns, squeeze=False).T.ravel()
+    for (caption, frames), strip in zip(clips, strips[: len(clips)], strict=True):
         strip.suptitle(
             "\n".join(map(_shortened, caption.splitlines())),
             x=0.01,
