@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from ..data import CorpusInfo, Level
 from ..data.corpus_info import INFO_NAME
 from ..data.database import VIDEO_COLUMNS, open_database, read_captions
@@ -70,7 +72,7 @@ def export_corpus(corpus: AnnotatedCorpus, output: str | os.PathLike | None = No
     path = _path(corpus, output)
     exported, videos, summary = Exported(path), [], _Summary(results)
     own = {id(row) for row in corpus.rows}
-    for row in corpus.all_rows:
+    for row in tqdm(corpus.all_rows, desc="exporting", unit=" video", dynamic_ncols=True, delay=2):
         exported.videos += 1
         if id(row) not in own:  # nothing can be known of it
             videos.append(NewVideo(_columns(row), []))

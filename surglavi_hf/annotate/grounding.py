@@ -52,10 +52,10 @@ def ungrounded(caption: str, sources: Sequence[str]) -> list[str]:
 
     Args:
         caption: Made by a language model.
-        sources: All that it was made of: title, procedure, narrations.
+        sources: All that it was made of: title, procedure, sentences of the narration.
     """
     terms = _terms()
-    said = _Said([_tokens(source) for source in sources], terms)
+    said = _Said([_read(source) for source in sources], terms)
     words = _tokens(caption)
     found: list[tuple[int, str]] = []
     covered: set[int] = set()
@@ -76,24 +76,24 @@ def ungrounded(caption: str, sources: Sequence[str]) -> list[str]:
 class _Said:
     """What sources say."""
 
-    def __init__(self, sources: Sequence[Sequence[_Token]], terms: _Terms):
+    def __init__(self, sources: Sequence["_Source"], terms: _Terms):
         self._terms = terms
-        self._joined = " ".join("".join(token.text.casefold() for token in source) for source in sources)
+        self._joined = " ".join(source.joined for source in sources)
         self._stems: dict[str, list[int]] = {}  # and their places
         self._things: dict[int, list[int]] = {}
         self._known: set[str] = set()  # stems of names of the list: none of them is another one misheard
         self._values: dict[float | str, set[str | None]] = {}
         offset = 0
         for source in sources:
-            for place, token in enumerate(source, start=offset):
-                self._stems.setdefault(token.stem, []).append(place)
-            for first, last, things in _names(source, terms):
+            for place, stem in enumerate(source.stems, start=offset):
+                self._stems.setdefault(stem, []).append(place)
+            for first, last, things in source.names:
                 for thing in things:
                     self._things.setdefault(thing, []).append(offset + first)
-                self._known |= {token.stem for token in source[first:last]}
-            for _, _, value, unit in _numbers(source):
+                self._known.update(source.stems[first:last])
+            for value, unit in source.values:
                 self._values.setdefault(value, set()).add(unit)
-            offset += len(source) + _NEAR  # two sources are not near each other
+            offset += len(source.stems) + _NEAR  # two sources are not near each other
         waiting = list(self._things)
         while waiting:
             thing = waiting.pop()
@@ -140,7 +140,27 @@ class _Said:
         return len(text) >= _SHORTEST_JOINED and text.casefold() in self._joined
 
 
-@lru_cache(maxsize=1 << 9)  # titles and earlier narrations are sources of several captions
+@dataclass(frozen=True)
+class _Source:
+    """What one text says: its words, the names that begin and end at some of them, and numbers with their units."""
+
+    joined: str
+    stems: tuple[str, ...]
+    names: tuple[tuple[int, int, frozenset[int]], ...]
+    values: tuple[tuple[float | str, str | None], ...]
+
+
+@lru_cache(maxsize=1 << 12)  # sentences are sources of several captions
+def _read(text: str) -> _Source:
+    words = _tokens(text)
+    return _Source(
+        "".join(word.text.casefold() for word in words),
+        tuple(word.stem for word in words),
+        tuple(_names(words, _terms())),
+        tuple((value, unit) for _, _, value, unit in _numbers(words)),
+    )
+
+
 def _tokens(text: str) -> tuple[_Token, ...]:
     return tuple(_Token(match[0], _stem(match[0]), match.start(), match.end()) for match in _WORD.finditer(text))
 

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -80,8 +81,10 @@ class Question:
 
     def response_format(self) -> dict[str, Any]:
         """Returns the form of the answer, as servers of OpenAI's kind take it."""
-        schema = {"name": self.stage, "strict": True, "schema": _plain_schema(self.schema.model_json_schema())}
-        return {"type": "json_schema", "json_schema": schema}
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": self.stage, "strict": True, "schema": _schema_of(self.schema)},
+        }
 
     def body(self) -> str:
         """Returns all that is asked as JSON; the same question is the same text."""
@@ -167,6 +170,11 @@ def ask(question: Question, check: Callable[[Any], str | None]) -> Conversation[
         if question.messages() == asked.messages():  # the same wrong answer again
             break
     return Unusable(kind, detail)
+
+
+@lru_cache
+def _schema_of(kind: type[AnswerModel]) -> dict[str, Any]:
+    return _plain_schema(kind.model_json_schema())
 
 
 def _plain_schema(schema: Any) -> Any:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from ..data import Level
 from .asking import Talk, Unfinished, replay
 from .captions import Asked, Told, Verdict, judge_segments, write_captions
@@ -16,7 +18,7 @@ from .segment import SegmentedVideo, segment_seconds, segment_text, segment_vide
 from .transcripts import Sentence, Transcript, join_words
 
 EPSILON_S = 1e-3  # a clip that is shorter has no time
-_SENTENCES_BEFORE = 40
+_SENTENCES_BEFORE = 20
 
 
 @dataclass
@@ -135,12 +137,12 @@ class Results:
 
     def videos(self, until: str = "enrich") -> Iterator[AnnotatedVideo]:
         """
-        Yields the videos of the corpus in its order, each with what was found.
+        Yields the videos of the corpus in its order, each with what was found. Shows a progress bar.
 
         Args:
             until: The last stage that is wanted: "transcribe", "segment", "filter" or "enrich".
         """
-        for row in self.corpus.rows:
+        for row in tqdm(self.corpus.rows, desc="looking up", unit=" video", dynamic_ncols=True, delay=2):
             yield self.video(row, until)
 
     def video(self, row: Mapping[str, Any], until: str = "enrich") -> AnnotatedVideo:
@@ -189,7 +191,7 @@ class Results:
         for group in _groups(video.clips, stage.size):
             kept = [one for one in group if one.is_kept]
             if kept:
-                said = said_before(video, kept[0])
+                said = join_words(said_before(video, kept[0]))
                 asked = [one.asked() for one in kept]
                 talks.append(Talk(video.name, partial(write_captions, video.name, about, said, asked, stage.prompt)))
         return talks
@@ -245,14 +247,15 @@ class Results:
             for number, caption in told.captions.items():
                 clip = clips[number]
                 clip.caption = caption
-                clip.ungrounded = ungrounded(caption, [*given, said_before(found, clip), clip.text])
+                own = [one.text for one in found.sentences[clip.first - 1 : clip.last]]
+                clip.ungrounded = ungrounded(caption, [*given, *said_before(found, clip), *own])
             for number, reason in told.lost.items():
                 clips[number].uncaptioned = reason
 
 
-def said_before(video: AnnotatedVideo, clip: AnnotatedClip) -> str:
-    """Returns what was said just before a clip."""
-    return join_words(one.text for one in video.sentences[max(0, clip.first - 1 - _SENTENCES_BEFORE) : clip.first - 1])
+def said_before(video: AnnotatedVideo, clip: AnnotatedClip) -> list[str]:
+    """Returns the sentences that were said just before a clip."""
+    return [one.text for one in video.sentences[max(0, clip.first - 1 - _SENTENCES_BEFORE) : clip.first - 1]]
 
 
 def _groups(clips: Sequence[AnnotatedClip], size: int) -> list[list[AnnotatedClip]]:
