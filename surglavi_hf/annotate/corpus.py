@@ -4,7 +4,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from ..data import find_database
 from ..data.database import open_database, read_videos
 from ..media import VideoLibrary
+from .identifiers import mask
 from .ledger import LEDGER_NAME, Ledger
 from .prompts import STAGES, Prompt
 from .transcripts import FOLDER, Sentence, Transcript, read_transcripts, sentences_of
@@ -30,19 +31,25 @@ class StageSettings:
         model_name: Alone.
         prompt: It was told.
         size: Sentences of a window, segments of a question.
+        masked: Whether likely identifiers of persons are not sent.
     """
 
     model: str
     model_name: str
     prompt: Prompt
     size: int
+    masked: bool = False
+
+    def sent(self, text: str) -> str:
+        """Returns a text as it is sent."""
+        return mask(text) if self.masked else text
 
     def to_dict(self) -> dict[str, Any]:
-        return {"model": self.model, "model_name": self.model_name, "prompt": self.prompt.to_dict(), "size": self.size}
+        return asdict(self)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "StageSettings":
-        return cls(values["model"], values["model_name"], Prompt(**values["prompt"]), values["size"])
+        return cls(**{**values, "prompt": Prompt(**values["prompt"])})
 
 
 @dataclass

@@ -50,6 +50,9 @@ class ServerOptions:
     concurrency: int = option(4, "Questions at the same time.", least=1)
     timeout: float = option(600.0, "Seconds to wait for an answer.", metavar="S", least=1)
     batch: bool = option(False, "Ask by the server's Batch API: cheaper, and slower; --concurrency has no effect.")
+    mask_identifiers: bool = option(
+        False, "Send [name], [date] and so on in place of likely identifiers of persons; rules do not find all."
+    )
     price_input: float | None = option(None, "Of a million tokens that are sent.", metavar="PRICE", least=0)
     price_output: float | None = option(None, "Of a million tokens of answers.", metavar="PRICE", least=0)
     max_cost: float | None = option(

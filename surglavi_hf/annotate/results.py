@@ -2,7 +2,7 @@
 """What the stages found, told anew from transcripts and ledger each time: no other state could be old."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -73,9 +73,6 @@ class AnnotatedClip:
     def is_kept(self) -> bool:
         """Whether both flags are 1."""
         return self.is_descriptive is True and self.is_surgical is True
-
-    def asked(self) -> Asked:
-        return Asked(self.number, self.level.name.lower(), self.title, self.text)
 
 
 @dataclass
@@ -172,29 +169,34 @@ class Results:
 
     def segment_talk(self, video: AnnotatedVideo) -> Talk[SegmentedVideo]:
         """Returns the conversation that cuts a video."""
-        about, stage = self.corpus.about[video.name], self.settings["segment"]
-        begin = partial(segment_video, video.name, about, video.sentences, stage.prompt, stage.size)
-        return Talk(video.name, begin)
+        stage = self.settings["segment"]
+        sentences = [replace(one, text=stage.sent(one.text)) for one in video.sentences]
+        about = self._about(video, stage)
+        return Talk(video.name, partial(segment_video, video.name, about, sentences, stage.prompt, stage.size))
 
     def filter_talks(self, video: AnnotatedVideo) -> list[Talk[Told]]:
         """Returns the conversations that judge the clips of a video."""
-        about, stage = self.corpus.about[video.name], self.settings["filter"]
-        return [
-            Talk(video.name, partial(judge_segments, video.name, about, [one.asked() for one in group], stage.prompt))
-            for group in _groups(video.clips, stage.size)
-        ]
+        stage = self.settings["filter"]
+        about = self._about(video, stage)
+        groups = [[_asked(one, stage) for one in group] for group in _groups(video.clips, stage.size)]
+        return [Talk(video.name, partial(judge_segments, video.name, about, asked, stage.prompt)) for asked in groups]
 
     def enrich_talks(self, video: AnnotatedVideo) -> list[Talk[Told]]:
         """Returns the conversations that write captions of the clips of a video which the filter keeps."""
-        about, stage = self.corpus.about[video.name], self.settings["enrich"]
+        stage = self.settings["enrich"]
+        about = self._about(video, stage)
         talks = []
         for group in _groups(video.clips, stage.size):
             kept = [one for one in group if one.is_kept]
             if kept:
-                said = join_words(said_before(video, kept[0]))
-                asked = [one.asked() for one in kept]
+                said = stage.sent(join_words(said_before(video, kept[0])))
+                asked = [_asked(one, stage) for one in kept]
                 talks.append(Talk(video.name, partial(write_captions, video.name, about, said, asked, stage.prompt)))
         return talks
+
+    def _about(self, video: AnnotatedVideo, stage: StageSettings) -> dict[str, str | None]:
+        about = self.corpus.about[video.name]
+        return {name: text and stage.sent(text) for name, text in about.items()}
 
     def _add_clips(self, found: AnnotatedVideo, segmented: SegmentedVideo) -> None:
         duration = found.row["duration"]
@@ -251,6 +253,10 @@ class Results:
                 clip.ungrounded = ungrounded(caption, [*given, *said_before(found, clip), *own])
             for number, reason in told.lost.items():
                 clips[number].uncaptioned = reason
+
+
+def _asked(clip: AnnotatedClip, stage: StageSettings) -> Asked:
+    return Asked(clip.number, clip.level.name.lower(), stage.sent(clip.title), stage.sent(clip.text))
 
 
 def said_before(video: AnnotatedVideo, clip: AnnotatedClip) -> list[str]:

@@ -65,7 +65,8 @@ def stage_settings(stage: str, options: ServerOptions, prompts: str | os.PathLik
         FileNotFoundError, ValueError: as [`read_prompt`].
     """
     size = WINDOW if stage == "segment" else SEGMENTS_A_QUESTION
-    return StageSettings(options.model_identity, options.model or "", read_prompt(stage, prompts), size)
+    prompt, masked = read_prompt(stage, prompts), options.mask_identifiers
+    return StageSettings(options.model_identity, options.model or "", prompt, size, masked)
 
 
 def stage_talks(

@@ -295,7 +295,8 @@ def _agree_to_send(
         f"{model.server}{where}, model {model.options.model}{key}"
     ]
     if found:
-        lines.append(f"{found:,} likely identifiers of persons are in them; surglavi annotate identifiers lists them")
+        fate = "are replaced by [name] and the like" if model.options.mask_identifiers else "are in them"
+        lines.append(f"{found:,} likely identifiers of persons {fate}; surglavi annotate identifiers lists them")
     for line in lines:
         Console(stderr=True).print(line, markup=False, soft_wrap=True, style="yellow" if found else None)
     if model.is_local or corpus.ledger.agreed(model.server):

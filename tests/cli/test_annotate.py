@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from surglavi_hf.annotate import language_model
+from surglavi_hf.annotate.ledger import Ledger
 from surglavi_hf.annotate.transcripts import transcript_path
 from surglavi_hf.cli import main
 from surglavi_hf.media import VideoLibrary
@@ -102,6 +103,19 @@ def test_identifiers(corpus, capsys):
     transcript_path(corpus, "video-2").unlink()
     assert main(["annotate", "identifiers", "--data-dir", str(corpus)]) == 0
     assert "1 transcripts: none; rules do not find all" in capsys.readouterr().out
+
+
+def test_masked_identifiers_are_not_sent(corpus, server, capsys):
+    for stage in ("segment", "filter", "enrich"):
+        command = ["annotate", stage, "--data-dir", str(corpus), "--base-url", server.base_url, "--model", "scripted"]
+        assert main([*command, "--mask-identifiers"]) == 0
+        assert "2 likely identifiers of persons are replaced by" in " ".join(capsys.readouterr().err.split())
+    with Ledger(corpus / "annotate" / "ledger.db") as ledger:
+        sent = "".join(request for (request,) in ledger._run("SELECT request FROM requests"))
+    assert "[name]" in sent and "[date]" in sent
+    assert "Miller" not in sent and "2019" not in sent
+    assert main(["annotate", "export", "--data-dir", str(corpus)]) == 0  # as it was run last
+    assert "without an answer yet" not in capsys.readouterr().out
 
 
 def test_two_at_once(corpus, server, capsys):
