@@ -19,7 +19,7 @@ from ..files import digest
 from .corpus import PIPELINE_VERSION, AnnotatedCorpus
 from .identifiers import find_identifiers
 from .results import AnnotatedClip, AnnotatedVideo, Results
-from .transcripts import write_transcript
+from .transcripts import EXPORTED, write_transcript
 
 NOT_CHECKED = (
     "faces and other people in the pictures",
@@ -27,7 +27,6 @@ NOT_CHECKED = (
     "names, dates and numbers in the narration that rules do not find",
     "whether captions are medically right",
 )
-_TRANSCRIPT_SUFFIX = ".words.json"  # of a library's own transcription nothing is written over
 
 
 @dataclass
@@ -143,7 +142,7 @@ def _transcription(video: AnnotatedVideo, folder: Path) -> tuple[str, str] | Non
     """Writes the transcript; returns its place and its text."""
     if video.transcript is None or not video.transcript.words:
         return None
-    name = f"{video.name}{_TRANSCRIPT_SUFFIX}"
+    name = f"{video.name}{EXPORTED}"  # over a library's own transcription nothing is written
     path = folder / "transcriptions" / name
     path.parent.mkdir(exist_ok=True)
     write_transcript(path, video.transcript)

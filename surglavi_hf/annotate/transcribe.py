@@ -19,7 +19,7 @@ from ..media.audio import SPEECH_RATE, NoSoundError, read_audio
 from ..options import option
 from .speech import Device, Engine, Heard, SpeechModel, speech_model
 from .subtitles import find_subtitles, read_subtitles
-from .transcripts import Transcript, read_transcript, transcript_path, write_transcript
+from .transcripts import EXPORTED, Transcript, read_transcript, transcript_path, write_transcript
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +192,8 @@ class _Run:
             settings = {"transcription": path.name, "digest": digest(path)}
             if kept := self._kept(name, "database", settings):
                 return kept
+            if path.name.endswith(EXPORTED) and transcript_path(self._library.root, name).is_file():
+                return None  # what an export wrote is a copy of ours, perhaps of an earlier one
             try:
                 if path.suffix.lower() in SUBTITLES:
                     read = read_subtitles(path, name).transcript

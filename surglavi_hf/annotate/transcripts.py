@@ -20,6 +20,7 @@ from ..named_values import each_once
 from ..text_tables import read_text
 
 FOLDER = "annotate"  # of a corpus; all that this room keeps lies there
+EXPORTED = ".words.json"  # how names of transcripts end that an export wrote
 SOURCES = ("faster-whisper", "transformers", "subtitles", "database")
 PAUSE_S = 1.0  # a sentence ends where nobody speaks for as long
 MOST_WORDS = 60  # of a sentence; speech without pauses and full stops is cut

@@ -2,6 +2,7 @@
 """From a voice over drawn videos to a corpus: a real Whisper, a server that misbehaves, a truth that is known."""
 
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from datasets import load_dataset
 
 from surglavi_hf.annotate import asking, compare_annotations
-from surglavi_hf.annotate.transcripts import read_transcripts
+from surglavi_hf.annotate.transcribe import TranscribeOptions, transcribe
+from surglavi_hf.annotate.transcripts import read_transcripts, transcript_path
 from surglavi_hf.cli import main
 from surglavi_hf.data import Level, check_database, find_database
 from surglavi_hf.data.database import open_database, read_captions
@@ -124,3 +126,21 @@ def test_everything_else_works_on_it(annotated, capsys):
     report = json.loads((folder / "annotate" / "report.json").read_text())
     assert report["videos"] == {"all": 2, "on disk": 2, "transcribed": 2, "with words": 2}
     assert (folder / "annotate" / "clips.png").stat().st_size > 10_000
+
+
+def test_what_was_exported_takes_no_transcript_s_place(annotated, tmp_path):
+    """A transcript that somebody mended by hand stays; a corpus that was handed on has its transcripts."""
+    folder, videos, _ = annotated
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, symlinks=True)
+    path, options = transcript_path(copy, videos[0].name), TranscribeOptions(speech_model=str(WHISPER))
+    path.write_text(path.read_text().replace("hospital", "clinic"))
+    mended = path.read_bytes()
+    assert transcribe(copy, options).kept == NUM_VIDEOS
+    assert path.read_bytes() == mended
+    handed_on = tmp_path / "handed on"
+    shutil.copytree(folder, handed_on, symlinks=True, ignore=shutil.ignore_patterns("annotate"))
+    assert transcribe(handed_on).from_database == NUM_VIDEOS
+    assert transcribe(handed_on).kept == NUM_VIDEOS
+    here, there = (read_transcripts(one)[videos[0].name].words for one in (folder, handed_on))
+    assert here == there
