@@ -22,6 +22,7 @@ _KEY_VARIABLE = "OPENAI_API_KEY"
 _TOO_LONG = re.compile(r"context.{0,20}(length|size|window)|maximum context|too long|too many tokens", re.IGNORECASE)
 _FILTERED = re.compile(r"content[_ ](filter|policy|management)|safety", re.IGNORECASE)
 _MOST_TOKENS = 10**9
+_LIMITS = ("max_tokens", "max_completion_tokens")  # of an answer
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class ServerOptions:
             raise ValueError("--max-cost without prices; give --price-input and --price-output, too")
         if self.api_key_variable is not None and not re.fullmatch(r"[A-Za-z_]\w{0,99}", self.api_key_variable):
             raise ValueError("--api-key-variable takes the name of an environment variable, never a key itself")
-        self.request_parameters()
+        limits = [value for name, value in self.request_parameters().items() if name in _LIMITS]
+        if any(type(limit) is not int or limit < 1 for limit in limits):
+            raise ValueError(f"{' and '.join(_LIMITS)} among --parameters are whole numbers, the tokens of an answer")
 
     def request_parameters(self) -> dict[str, Any]:
         """Returns the parameters by name. Raises ValueError where one cannot be read."""
@@ -187,8 +190,9 @@ class LanguageModel:
 
     def most_tokens(self, question: Question) -> tuple[int, int]:
         """Returns how many tokens a question and its answer can have at most: no token is of less than a byte."""
-        sent = len(json.dumps(self.body(question), ensure_ascii=False).encode("utf-8", "replace"))
-        return sent + 256, question.max_tokens
+        body = self.body(question)
+        sent = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+        return sent + 256, max(body[name] for name in _LIMITS if name in body)
 
     def send(self, question: Question) -> tuple[Reply, Usage]:
         """

@@ -25,7 +25,7 @@ Outcome = Literal["answered", "cut short", "refused", "empty", "too long"]
 
 ATTEMPTS = 3  # of one question; what is wrong with an answer is told with the next
 _LONGEST_QUOTE = 4000  # characters of a wrong answer that are sent back
-_FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
+_THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -197,9 +197,10 @@ def plain(text: str) -> str:
 
 
 def _json_of(text: str) -> str:
-    """Some servers put JSON between fences, whatever they are told."""
-    found = _FENCE.match(text)
-    return found[1] if found else text
+    """Some models think aloud first, or put JSON between fences, whatever they are told."""
+    text = _THOUGHTS.sub("", text)
+    first, last = text.find("{"), text.rfind("}")
+    return text[first : last + 1] if 0 <= first < last else text
 
 
 def _first_problem(error: ValidationError) -> str:

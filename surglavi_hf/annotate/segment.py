@@ -18,7 +18,7 @@ from .transcripts import Sentence, join_words
 WINDOW = 120  # sentences a question
 EARLIER = 6  # sentences before a window that are told
 LONGEST_S = {Level.TASK: 300.0, Level.STEP: 1200.0, Level.PHASE: 5400.0}
-MAX_TOKENS = 8192  # that a window may take; a task a sentence, each with a title, takes 5,000
+MOST_TOKENS = (400, 65)  # of an answer, and of each sentence; a task a sentence, each with a title, takes 40
 _LEAST_WINDOW = 4
 _LONGEST_TITLE = 200  # characters
 _LEVELS_OF = {"nothing": (), "phase": (Level.PHASE,), "step": (Level.PHASE, Level.STEP)}
@@ -141,7 +141,8 @@ def _question(
         "earlier": [sentence.text for sentence in sentences[max(0, start - 1 - EARLIER) : start - 1]],
         "sentences": [{"number": at, "text": sentences[at - 1].text} for at in range(start, end + 1)],
     }
-    return Question(video, prompt, content, SegmentAnswer, MAX_TOKENS, end - start + 1)
+    number = end - start + 1
+    return Question(video, prompt, content, SegmentAnswer, MOST_TOKENS[0] + MOST_TOKENS[1] * number, number)
 
 
 @dataclass(frozen=True)

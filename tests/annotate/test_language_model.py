@@ -57,6 +57,7 @@ def test_options_that_do_not_fit():
         ({"parameters": ("temperature",)}, "expected KEY=VALUE"),
         ({"parameters": ("model=other",)}, "not one to choose"),
         ({"parameters": ("seed=1", "seed=2")}, "'seed' is there twice"),
+        ({"parameters": ("max_tokens=null",)}, "are whole numbers, the tokens of an answer"),
     ):
         with pytest.raises(ValueError, match=words) as error:
             ServerOptions(base_url="http://localhost/v1", model="m", **options)
@@ -87,7 +88,13 @@ def test_parameters():
         "required": ["number"],
         "type": "object",
     }
+    assert model.most_tokens(QUESTION)[1] == 100
     model.close()
+    more = LanguageModel(
+        ServerOptions(base_url="http://localhost/v1", model="m", parameters=("max_completion_tokens=9000",))
+    )
+    assert more.most_tokens(QUESTION)[1] == 9000
+    more.close()
     at_openai = LanguageModel(ServerOptions(base_url="https://api.openai.com/v1", model="m"))
     assert "max_tokens" not in at_openai.body(QUESTION)
     assert at_openai.body(QUESTION)["max_completion_tokens"] == 100

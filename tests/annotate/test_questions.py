@@ -31,8 +31,16 @@ def test_an_answer():
     assert questions == [QUESTION]
 
 
-def test_an_answer_between_fences():
-    answer, _ = converse(ask(QUESTION, no_problem), one_after_the_other(['```json\n{"number": 3}\n```\n']))
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```json\n{"number": 3}\n```\n',
+        '<think>Is it {"number": 2}? No.</think>\n\n{"number": 3}',
+        'Here it is: {"number": 3}. I hope it helps.',
+    ],
+)
+def test_an_answer_with_words_around_it(text):
+    answer, _ = converse(ask(QUESTION, no_problem), one_after_the_other([text]))
     assert answer == Count(number=3)
 
 
