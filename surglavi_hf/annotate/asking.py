@@ -124,7 +124,7 @@ def hold_at_once(talks: Sequence[Talk[Any]], model: LanguageModel, ledger: Ledge
         talks: To hold.
         model: That answers.
         ledger: Of the corpus.
-        what: They are about, for the progress bar.
+        what: This is done, for the progress bar, such as "filter".
 
     Raises:
         BudgetReachedError: `--max-cost` would be passed.
@@ -150,7 +150,7 @@ class _Asker:
         workers = self.model.options.concurrency
         waiting = iter(talks)
         running: set[Future] = set()
-        bar = tqdm(total=len(talks), desc=what, unit=f" {what}", dynamic_ncols=True, delay=2)
+        bar = tqdm(total=len(talks), desc=what, unit=" part", dynamic_ncols=True, delay=2)
         with bar, ThreadPoolExecutor(workers) as pool:
             try:
                 while True:

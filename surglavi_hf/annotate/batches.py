@@ -168,7 +168,7 @@ class _Batches:
             _ = found.status, found.request_counts  # which a page of HTML has not
             return found
 
-        with tqdm(total=number, desc=f"{self.what}s, batch", unit=" question", dynamic_ncols=True, delay=2) as bar:
+        with tqdm(total=number, desc=f"{self.what}, batch", unit=" question", dynamic_ncols=True, delay=2) as bar:
             while True:
                 batch = self._call(look)
                 counts = batch.request_counts

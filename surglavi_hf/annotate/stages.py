@@ -131,16 +131,13 @@ def run_stage(
     before, failures = corpus.ledger.spent(stage), corpus.ledger.failures(stage)
     hold_all = hold_in_batches if model.options.batch else hold_at_once
     try:
-        for found in hold_all(talks, model, corpus.ledger, _WHAT[stage]):
+        for found in hold_all(talks, model, corpus.ledger, stage):
             count(run, found)
     except (BudgetReachedError, LanguageModelError) as error:
         run.stopped = str(error)
     _add_spent(run, before, corpus.ledger.spent(stage))
     run.failures = corpus.ledger.failures(stage) - failures
     return run
-
-
-_WHAT = {"segment": "video", "filter": "group", "enrich": "group"}
 
 
 def count(run: StageRun, found: "SegmentedVideo | Told | Unfinished") -> None:
