@@ -61,7 +61,8 @@ def export_corpus(corpus: AnnotatedCorpus, output: str | os.PathLike | None = No
             wrote, and nobody changed.
 
     Raises:
-        FileExistsError: the database has other captions, or `output` is there.
+        FileExistsError: the database has other captions, or more than there would be while answers are missing; or
+            `output` is there.
         FileNotFoundError: there is no folder for `output`.
         ValueError: nothing was segmented, or `output` does not end in .db.
     """
@@ -85,6 +86,8 @@ def export_corpus(corpus: AnnotatedCorpus, output: str | os.PathLike | None = No
             exported.captions[clip.level.name.lower()] += 1
             exported.kept[clip.level.name.lower()] += clip.is_kept
             exported.not_judged += clip.is_surgical is None or clip.is_descriptive is None
+    if exported.unfinished:
+        _refuse_a_loss(path, sum(exported.captions.values()), sum(exported.unfinished.values()))
     if not (path.parent / INFO_NAME).is_file():  # a corpus of its own, whatever it was made of
         title = f"{path.parent.name}, annotated"
         CorpusInfo(title, "Clips and captions out of the narration of videos, by surglavi_hf.").write(path.parent)
@@ -114,6 +117,19 @@ def _path(corpus: AnnotatedCorpus, output: str | os.PathLike | None) -> Path:
             "file with --output NEW.db"
         )
     raise FileExistsError(f"{path} is there already; name a new file with --output")
+
+
+def _refuse_a_loss(path: Path, number: int, unfinished: int) -> None:
+    """Raises FileExistsError where an earlier export has more, since answers are missing now."""
+    if not path.exists():
+        return
+    with open_database(path) as connection:
+        before = read_captions(connection).num_rows
+    if before > number:
+        raise FileExistsError(
+            f"{path} has {before:,} captions, and this export would have {number:,}, since {unfinished:,} questions "
+            "have no answer yet; run the stages first, or name a new file with --output NEW.db"
+        )
 
 
 def _video(results: Results, video: AnnotatedVideo, folder: Path) -> NewVideo:

@@ -96,7 +96,12 @@ class Question:
         return json.dumps(whole, ensure_ascii=False, sort_keys=True)
 
     def input_digest(self) -> str:
-        return hashlib.sha256(self.body().encode("utf-8", "surrogatepass")).hexdigest()
+        """
+        Returns a digest of what it is about, and of what was wrong before. The form of requests is left out: a newer
+        version of this package may ask in another, and takes the answers that are there.
+        """
+        content = json.dumps([self.content, self.corrections[-1:]], ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
     def key(self, model: str) -> str:
         """Returns what its answer is kept under: of stage, prompt, model with its parameters, and input."""

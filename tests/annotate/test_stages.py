@@ -297,6 +297,28 @@ def test_stages_wait_for_each_other(corpus, scripts, capsys):
         assert server.log == []
 
 
+def test_a_poorer_export_takes_no_better_one_s_place(corpus, scripts, tmp_path, capsys):
+    with ScriptedServer(Oracle(scripts)) as server:
+        for stage in (*STAGES, "export"):
+            assert annotate(stage, corpus, server) == 0
+        before = find_database(corpus).read_bytes()
+        (tmp_path / "prompts").mkdir()
+        (tmp_path / "prompts" / "segment.md").write_text("version: 2\n\nCut the narration.\n")
+        with_others = ("--prompts", str(tmp_path / "prompts"))
+        assert annotate("segment", corpus, server, *with_others, "--limit", "1") == 0
+        capsys.readouterr()
+        assert annotate("export", corpus, server) == 1
+        assert "has 72 captions, and this export would have 18, since 3 questions have no answer yet" in (
+            " ".join(capsys.readouterr().err.split())
+        )
+        assert find_database(corpus).read_bytes() == before
+        assert annotate("export", corpus, server, "--output", str(corpus / "pilot.db")) == 1  # not all is there
+        assert rows(corpus / "pilot.db", "SELECT COUNT(*) FROM captions") == [(18,)]
+        for stage in STAGES:
+            assert annotate(stage, corpus, server, *with_others) == 0
+        assert annotate("export", corpus, server) == 0
+
+
 def test_export_writes_over_nothing_of_others(corpus, scripts, tmp_path, capsys):
     with ScriptedServer(Oracle(scripts)) as server:
         for stage in (*STAGES, "export", "export"):
