@@ -124,8 +124,8 @@ def measure_estimate(folder: Path) -> list[str]:
         quiet("annotate", *STAGES, folder=folder, server=server, more=("--limit", "20"))
         with open_corpus(folder) as corpus:
             before = corpus.ledger.spent().cost
-            settings = [(stage_settings(stage, options), options) for stage in STAGES]
-            expected = sum(one.cost for one in estimate_stages(corpus, settings))
+            settings = [stage_settings(stage, options) for stage in STAGES]
+            expected = sum(one.cost for one in estimate_stages(corpus, settings, options))
         quiet("annotate", *STAGES, folder=folder, server=server)
         with open_corpus(folder) as corpus:
             spent = corpus.ledger.spent().cost - before

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .asking import Unfinished, replay
 from .captions import EnrichAnswer, FilterAnswer, shortened
-from .corpus import AnnotatedCorpus, StageSettings
+from .corpus import AnnotatedCorpus, StageSettings, missing_stage
 from .language_model import ServerOptions
 from .questions import AnswerModel, Question
 from .results import AnnotatedClip, AnnotatedVideo, Results
@@ -59,25 +59,27 @@ class _Sum:
 
 
 def estimate_stages(
-    corpus: AnnotatedCorpus,
-    stages: Sequence[tuple[StageSettings, ServerOptions]],
-    limit: int | None = None,
+    corpus: AnnotatedCorpus, stages: Sequence[StageSettings], options: ServerOptions, limit: int | None = None
 ) -> list[StageEstimate]:
     """
     Returns what stages will ask, each after the other; nothing is asked, and answers that are there are not counted.
 
     Args:
         corpus: Of it.
-        stages: What each is to be run with.
+        stages: What each is to be run with, as [`stage_settings`] returns it.
+        options: With the prices.
         limit: At most so many videos with a narration, the first.
+
+    Raises:
+        ValueError: nothing was transcribed, or segmented where the filter comes first.
     """
     found = []
-    settings = {one.prompt.stage: one for one, _ in stages}
-    for one, options in stages:
-        stage = one.prompt.stage
-        total = _segment_questions(corpus, one, limit) if stage == "segment" else _Sum()
-        if stage != "segment":
-            _add_groups(corpus, settings, one, limit, total)
+    settings = {one.prompt.stage: one for one in stages}
+    for one in stages:
+        if one.prompt.stage == "segment":
+            total = _segment_questions(corpus, one, limit)
+        else:
+            total = _group_questions(corpus, settings, one, limit)
         found.append(_priced(corpus, one, options, total))
     return found
 
@@ -102,15 +104,13 @@ def _segment_questions(corpus: AnnotatedCorpus, settings: StageSettings, limit: 
     return total
 
 
-def _add_groups(
-    corpus: AnnotatedCorpus,
-    settings: dict[str, StageSettings],
-    one: StageSettings,
-    limit: int | None,
-    total: _Sum,
-) -> None:
+def _group_questions(
+    corpus: AnnotatedCorpus, settings: dict[str, StageSettings], one: StageSettings, limit: int | None
+) -> _Sum:
     stage = one.prompt.stage
-    results, narrated = Results(corpus, settings), 0
+    results, narrated, total = Results(corpus, settings), 0, _Sum()
+    if results.settings["segment"] is None:
+        raise missing_stage(stage, corpus.database)
     kept = _kept_share(results) if stage == "enrich" else 1.0
     for video in results.videos("segment" if stage == "filter" else "filter"):
         if not video.sentences:
@@ -127,6 +127,7 @@ def _add_groups(
         else:
             total.guessed += 1
             _guess(results, video, one, kept, total)
+    return total
 
 
 def _guess(results: Results, video: AnnotatedVideo, one: StageSettings, kept: float, total: _Sum) -> None:

@@ -256,7 +256,7 @@ def _ask_stages(corpus: "AnnotatedCorpus", stages: Sequence[str], options: argpa
         raise ValueError("no language model is named; give --base-url URL and --model NAME")
     settings = {stage: stage_settings(stage, server, options.prompts) for stage in stages}
     if options.estimate:
-        found = estimate_stages(corpus, [(one, server) for one in settings.values()], options.limit)
+        found = estimate_stages(corpus, list(settings.values()), server, options.limit)
         console.print(show_estimates(found, server.price_input is not None))
         return 0
     model = LanguageModel(server)

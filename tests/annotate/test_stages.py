@@ -196,7 +196,7 @@ def estimate(corpus, server):
 
     options = ServerOptions(base_url=server.base_url, model="scripted", price_input=1000.0, price_output=5000.0)
     with open_corpus(corpus) as opened:
-        return estimate_stages(opened, [(stage_settings(stage, options), options) for stage in STAGES])
+        return estimate_stages(opened, [stage_settings(stage, options) for stage in STAGES], options)
 
 
 HOSTILE = {
