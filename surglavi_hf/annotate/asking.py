@@ -17,6 +17,7 @@ from .ledger import Ledger
 from .questions import Conversation, Question, Reply
 
 TRIES = 8  # of one question, where the server has no answer
+_TRIES_TO_REACH = 4  # a server; one that is not running does not come by waiting
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 LONGEST_RETRY_AFTER_S = 600.0  # who asks for more is out of quota for the day
 _GIVEN_UP_IN_A_ROW = 10
@@ -209,6 +210,8 @@ class _Asker:
         sent, received = self.model.most_tokens(question)
         error: NoAnswerError | None = None
         for number in range(TRIES):
+            if error is not None and not error.reached and number >= _TRIES_TO_REACH:
+                break
             if not self._may_go_on(number, error):
                 break
             most = self.model.options.cost(sent + self._excess, received)

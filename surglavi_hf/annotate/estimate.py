@@ -14,7 +14,7 @@ from .questions import AnswerModel, Question
 from .results import AnnotatedClip, AnnotatedVideo, Results
 from .stages import stage_talks
 
-ENOUGH = 5  # answers that are measured from
+ENOUGH = 3  # answers that are measured from
 # Supposed, where nothing was measured: bytes a token of English and JSON, tokens of an answer a sentence or segment.
 _BYTES_A_TOKEN = 3.8
 _ANSWER_TOKENS = {"segment": 22.0, "filter": 40.0, "enrich": 45.0}

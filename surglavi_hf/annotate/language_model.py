@@ -22,6 +22,7 @@ _KEY_VARIABLE = "OPENAI_API_KEY"
 _TOO_LONG = re.compile(r"context.{0,20}(length|size|window)|maximum context|too long|too many tokens", re.IGNORECASE)
 _FILTERED = re.compile(r"content[_ ](filter|policy|management)|safety", re.IGNORECASE)
 _MOST_TOKENS = 10**9
+_SECRET = re.compile(r"key|secret|passw|auth|header|credential|token$")
 _LIMITS = ("max_tokens", "max_completion_tokens")  # of an answer
 
 
@@ -66,6 +67,8 @@ class ServerOptions:
     def __post_init__(self):
         if self.base_url is not None:
             _check_address(self.base_url)
+        if self.model is not None and not self.model.strip():
+            raise ValueError("--model is empty, expected the language model's name at the server")
         if (self.price_input is None) != (self.price_output is None):
             raise ValueError("one price alone; give --price-input and --price-output, of a million tokens each")
         if self.max_cost is not None and self.price_input is None:
@@ -85,6 +88,8 @@ class ServerOptions:
                 raise ValueError(f"parameter {text!r}, expected KEY=VALUE such as temperature=0")
             if name in ("model", "messages", "stream", "n", "tools", "functions"):
                 raise ValueError(f"parameter {name} is not one to choose; it is set by the stage")
+            if _SECRET.search(name):
+                raise ValueError(f"parameter {name} may hold a secret, which would be kept; see --api-key-variable")
             try:
                 found.append((name, json.loads(value, object_pairs_hook=each_once)))
             except (ValueError, RecursionError):
@@ -258,7 +263,10 @@ class LanguageModel:
             where = f"the key of {self.key_variable}" if self.key_variable else "requests without a key"
             raise LanguageModelError(f"{self.server} refuses {where} ({status}: {message}); see --api-key-variable")
         if status == 404:
-            raise LanguageModelError(f"{self.server} has no model {self.options.model!r}, or no chat ({message})")
+            raise LanguageModelError(
+                f"{self.server} has no model {self.options.model!r}, or nothing at this address, which mostly ends in "
+                f"/v1 (404: {message}); see --model and --base-url"
+            )
         if 300 <= status < 400:
             raise LanguageModelError(
                 f"{self.server} sends elsewhere ({status}), which is not followed; name that server"

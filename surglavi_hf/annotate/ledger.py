@@ -8,7 +8,8 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -135,8 +136,33 @@ class Ledger:
         self.close()
 
     def _run(self, statement: str, values: Iterable[Any] = ()) -> list[tuple]:
-        with self._lock:
+        with self._writing():
             return self._connection.execute(statement, tuple(values)).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Holds the lock. Raises OSError where the file cannot be written, which does not mean that it is damaged."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                raise OSError(
+                    f"ledger {self.path} cannot be written ({error}); make room, or see whether the disk can be "
+                    "written to, then go on: what is in it is kept"
+                ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written within it is there, or nothing."""
+        with self._writing():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
 
     # Questions
 
@@ -153,10 +179,9 @@ class Ledger:
             *(question.units, len(question.corrections), len(body.encode("utf-8", "surrogatepass"))),
             *(body.encode("utf-8", "replace").decode(), _now(), supposed_cost),
         )
-        with self._lock:
+        with self._transaction():
             # What an earlier run asked and got no answer to may have been paid all the same.
             rows = self._run("SELECT supposed_cost FROM requests WHERE key = ? AND asked_at IS NOT NULL", (key,))
-            self._connection.execute("BEGIN IMMEDIATE")
             for (earlier,) in rows:
                 self._fail(key, "no answer before the run ended", earlier)
             marks = ", ".join("?" * len(values))
@@ -165,7 +190,6 @@ class Ledger:
                 f"request, asked_at, supposed_cost) VALUES ({marks})",
                 values,
             )
-            self._connection.execute("COMMIT")
 
     def answer(self, key: str, reply: Reply, usage: Usage) -> None:
         """Keeps what came back of a question that was noted."""
@@ -181,12 +205,10 @@ class Ledger:
 
     def fail(self, key: str, what: str, supposed_cost: float = 0.0) -> None:
         """Notes that a question had no answer this time, why, and what may have been paid for it."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._fail(key, what, supposed_cost)
             # It is on its way no more, and what it may have cost is the failure's.
             self._connection.execute("UPDATE requests SET asked_at = NULL, supposed_cost = 0 WHERE key = ?", (key,))
-            self._connection.execute("COMMIT")
 
     def _fail(self, key: str, what: str, supposed_cost: float) -> None:
         self._connection.execute(
@@ -198,6 +220,27 @@ class Ledger:
         """Takes back that questions were about to be sent: they were not."""
         for key in keys:
             self._run("DELETE FROM requests WHERE key = ? AND outcome IS NULL", (key,))
+
+    def ask_again(self, stage: str, model: str, keys: Iterable[str]) -> int:
+        """
+        Forgets replies that were no answers, of a stage and a model, and those of some other questions; what they cost
+        stays counted. Returns how many there were.
+        """
+        with self._transaction():
+            rows = self._run(
+                "SELECT key, cost FROM requests WHERE stage = ? AND model = ? AND outcome != 'answered'",
+                (stage, model),
+            )
+            for key in keys:
+                rows += self._run("SELECT key, cost FROM requests WHERE key = ? AND outcome = 'answered'", (key,))
+            for key, cost in rows:
+                self._fail(key, "no usable answer, asked again", cost or 0.0)
+                self._connection.execute(
+                    "UPDATE requests SET outcome = NULL, answer = NULL, asked_at = NULL, supposed_cost = 0, "
+                    "cost = NULL WHERE key = ?",
+                    (key,),
+                )
+        return len(rows)
 
     def spent(self, stage: str | None = None, model: str | None = None) -> Spent:
         """Returns sums over what was asked, of a stage and of a model where they are given."""
@@ -290,12 +333,10 @@ class Ledger:
         self, model: str, video: str, rows: Iterable[tuple[float, float, float | None, float | None, str | None]]
     ) -> None:
         """Keeps what a model sees in clips of a video: start, end, endoscopic, surgical, problem."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?, ?, ?)", [(model, video, *row) for row in rows]
             )
-            self._connection.execute("COMMIT")
 
 
 def _now() -> str:

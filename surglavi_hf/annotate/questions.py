@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -136,10 +136,12 @@ class Unusable:
     Args:
         reason: In few words, without anything of the answer: what is counted.
         detail: What was wrong with the last answer.
+        questions: That were asked in vain.
     """
 
     reason: str
     detail: str = ""
+    questions: tuple[Question, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def is_too_much(self) -> bool:
@@ -158,11 +160,12 @@ def ask(question: Question, check: Callable[[Any], str | None]) -> Conversation[
     Returns:
         An answer of the question's schema that `check` finds nothing wrong with.
     """
-    detail = ""
+    detail, asked = "", []
     for _ in range(ATTEMPTS):
+        asked.append(question)
         reply = yield question
         if reply.outcome != "answered":
-            return Unusable(reply.outcome, reply.text)
+            return Unusable(reply.outcome, reply.text, tuple(asked))
         try:
             answer = question.schema.model_validate_json(_json_of(reply.text))
         except ValidationError as error:
@@ -171,10 +174,10 @@ def ask(question: Question, check: Callable[[Any], str | None]) -> Conversation[
             if (problem := check(answer)) is None:
                 return answer
             kind, detail = "an answer that is wrong", problem
-        asked, question = question, question.corrected(reply.text, detail)
-        if question.messages() == asked.messages():  # the same wrong answer again
+        question = question.corrected(reply.text, detail)
+        if question.messages() == asked[-1].messages():  # the same wrong answer again
             break
-    return Unusable(kind, detail)
+    return Unusable(kind, detail, tuple(asked))
 
 
 @lru_cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .asking import BudgetReachedError, Talk, Unfinished, hold_at_once
+from .asking import BudgetReachedError, Talk, Unfinished, hold_at_once, replay
 from .batches import hold_in_batches
 from .captions import SEGMENTS_A_QUESTION, Told
 from .corpus import AnnotatedCorpus, StageSettings, missing_stage
@@ -53,8 +53,8 @@ class StageRun:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is left to ask."""
-        return not (self.unfinished or self.waiting or self.stopped)
+        """Whether all is there: nothing is left to ask, and nothing was asked in vain."""
+        return not (self.unfinished or self.waiting or self.stopped or self.lost)
 
 
 def stage_settings(stage: str, options: ServerOptions, prompts: str | os.PathLike | None = None) -> StageSettings:
@@ -138,6 +138,29 @@ def run_stage(
     _add_spent(run, before, corpus.ledger.spent(stage))
     run.failures = corpus.ledger.failures(stage) - failures
     return run
+
+
+def ask_again(corpus: AnnotatedCorpus, settings: StageSettings, limit: int | None = None) -> int:
+    """
+    Forgets what a stage was answered that could not be used, so that it is asked again. Returns how many replies.
+
+    Args:
+        corpus: Opened to write.
+        settings: Of the stage.
+        limit: At most so many videos with a narration, the first.
+
+    Raises:
+        ValueError: the stage before was never run.
+    """
+    talks, *_ = stage_talks(corpus, settings, limit)
+    keys = []
+    for talk in talks:
+        found = replay(talk, corpus.ledger, settings.model)
+        if isinstance(found, Unfinished):
+            continue
+        lost = [why for *_, why in found.lost] if isinstance(found, SegmentedVideo) else list(found.lost.values())
+        keys += [question.key(settings.model) for why in lost for question in why.questions]
+    return corpus.ledger.ask_again(settings.prompt.stage, settings.model, dict.fromkeys(keys))
 
 
 def count(run: StageRun, found: "SegmentedVideo | Told | Unfinished") -> None:

@@ -120,7 +120,7 @@ def test_a_wait_of_hours_ends_the_run(ledger):
     ("kind", "words"),
     [
         ("401", "refuses requests without a key (401: Incorrect API key provided); see --api-key-variable"),
-        ("404", "has no model 'scripted', or no chat"),
+        ("404", "has no model 'scripted', or nothing at this address, which mostly ends in /v1 (404: "),
         ("429 quota", "has no quota left for this key"),
         ("redirect", "sends elsewhere (307), which is not followed"),
     ],

@@ -41,7 +41,7 @@ def run_all(corpus: Path, subtitles: Path, url: str) -> None:
         server = ["--base-url", url, "--model", "scripted", "--concurrency", "3"]
         statuses.append(main(["annotate", stage, *folder, *server]))
     statuses.append(main(["annotate", "export", *folder]))
-    os._exit(0 if statuses == [0] * 5 else 9)
+    os._exit(0 if max(statuses) <= 1 else 9)  # 1 where an answer was wrong three times
 
 
 @pytest.fixture(scope="module")

@@ -56,12 +56,16 @@ def test_options_that_do_not_fit():
         ({"api_key_variable": SECRET}, "never a key itself"),
         ({"parameters": ("temperature",)}, "expected KEY=VALUE"),
         ({"parameters": ("model=other",)}, "not one to choose"),
+        ({"parameters": (f"api_key={SECRET}",)}, "parameter api_key may hold a secret"),
+        ({"parameters": ("extra_headers={}",)}, "parameter extra_headers may hold a secret"),
         ({"parameters": ("seed=1", "seed=2")}, "'seed' is there twice"),
         ({"parameters": ("max_tokens=null",)}, "are whole numbers, the tokens of an answer"),
     ):
         with pytest.raises(ValueError, match=words) as error:
             ServerOptions(base_url="http://localhost/v1", model="m", **options)
         assert SECRET not in str(error.value)
+    with pytest.raises(ValueError, match="--model is empty"):
+        ServerOptions(model=" ")
     with pytest.raises(ValueError, match="no language model is named"):
         LanguageModel(ServerOptions(model="m"))
     with pytest.raises(ValueError, match="environment variable MY_KEY is not set"):

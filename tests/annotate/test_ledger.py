@@ -107,3 +107,31 @@ def test_other_files(tmp_path):
             Ledger(path)
     with pytest.raises(OSError, match="cannot be opened"):
         Ledger(tmp_path)
+
+
+def test_a_full_disk_is_no_damage(ledger):
+    ledger.ask(KEY, QUESTION, "model", 0.0)
+    ledger.answer(KEY, Reply("answered", "kept"), Usage(1, 1))
+    ((pages,),) = ledger._run("PRAGMA page_count")
+    ledger._run(f"PRAGMA max_page_count = {pages}")
+    other = dataclasses.replace(QUESTION, content={"text": "a" * 100_000})
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"ledger\.db cannot be written \(database or disk is full\); make room"):
+            ledger.ask(other.key("model"), other, "model", 0.0)
+    assert ledger.reply(KEY) == Reply("answered", "kept")
+    ledger._run("PRAGMA max_page_count = 100000")
+    ledger.ask(other.key("model"), other, "model", 0.0)
+    assert ledger.outcomes("segment") == {"answered": 1, "not answered yet": 1}
+
+
+def test_what_is_asked_again_stays_paid(ledger):
+    questions = [dataclasses.replace(QUESTION, content={"at": at}) for at in range(3)]
+    for question, outcome in zip(questions, ("answered", "refused", "answered"), strict=True):
+        ledger.ask(question.key("model"), question, "model", 2.0)
+        ledger.answer(question.key("model"), Reply(outcome, "{}"), Usage(5, 5, 1.0))
+    assert ledger.ask_again("segment", "another", []) == 0
+    assert ledger.ask_again("segment", "model", [questions[2].key("model"), "no such key"]) == 2
+    assert [ledger.reply(one.key("model")) is None for one in questions] == [False, True, True]
+    spent = ledger.spent()
+    assert (spent.cost, spent.supposed_cost) == (1.0, 2.0)
+    assert ledger.failures() == {"no usable answer, asked again": 2}
