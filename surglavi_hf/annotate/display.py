@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ..files import printable
 from .estimate import StageEstimate
-from .report import Report, rows_of_levels
+from .report import UNGROUNDED, Report, rows_of_levels
 from .stages import StageRun
 from .transcribe import Transcribed
 
@@ -26,12 +26,12 @@ def show_report(report: Report) -> RenderableType:
     ]
     asked = {stage: one for stage, one in report.stages.items() if stage != "look"}
     if asked:
-        header = ["stage", "model", "prompt", "answers", "tokens in", "out", "cost", "open", "had no answer at once"]
+        parts += [Text(printable(f"{stage}: {one['model']}, prompt {one['prompt']}")) for stage, one in asked.items()]
+        header = ["stage", "answers", "tokens sent", "received", "cost", "open", "no answer at once"]
         rows = [
             [
-                *(stage, one["model"], one["prompt"], f"{one['questions']:,}", f"{one['input_tokens']:,}"),
-                *(f"{one['output_tokens']:,}", f"{one['cost']:.4f}", f"{one['unfinished']:,}"),
-                _counted(one["failures"]),
+                *(stage, f"{one['questions']:,}", f"{one['input_tokens']:,}", f"{one['output_tokens']:,}"),
+                *(_cost(one["cost"]), f"{one['unfinished']:,}", _counted(one["failures"])),
             ]
             for stage, one in asked.items()
         ]
@@ -49,10 +49,10 @@ def show_report(report: Report) -> RenderableType:
                 one.text,
                 one.detail,
             ]
-            for kind, number in report.left_out.most_common()
+            for kind, number in sorted(report.left_out.items(), key=lambda one: (one[0] == UNGROUNDED, -one[1]))
             for place, one in enumerate(report.examples[kind])
         ]
-        parts.append(_table("left out, with examples", ["kind", "number", "where", "said", "why"], rows))
+        parts.append(_table("left out or marked, with examples", ["kind", "number", "where", "text", "why"], rows))
     return Group(*parts)
 
 
@@ -61,6 +61,7 @@ def show_transcribed(done: Transcribed) -> RenderableType:
     counts = {
         "heard now": done.done,
         "kept from before": done.kept,
+        "kept as they were edited": done.edited,
         "from subtitles": done.from_subtitles,
         "from the database": done.from_database,
     }
@@ -79,6 +80,13 @@ def show_transcribed(done: Transcribed) -> RenderableType:
         lines.append(
             f"{done.without_times:,} transcriptions of the database have no times; the videos were heard instead"
         )
+    for name, last in list(done.past_end.items())[:_SHOWN]:
+        lines.append(f"{name}: words go to {last:.1f} s, past the end of the video; what is behind it gets no clip")
+    if len(done.past_end) > _SHOWN:
+        lines.append(f"{len(done.past_end) - _SHOWN:,} more go past the end of their video")
+    if done.unused_subtitles:
+        names = ", ".join(done.unused_subtitles[:_SHOWN])
+        lines.append(f"{len(done.unused_subtitles):,} files of subtitles belong to no video, such as {names}")
     if done.removed:
         lines.append(f"{done.removed:,} signs of sounds, music and speakers were left out of subtitles")
     lines += [f"failed: {name}: {reason}" for name, reason in list(done.failed.items())[:_SHOWN]]
@@ -92,13 +100,13 @@ def show_run(run: StageRun) -> RenderableType:
     what = {"segment": "segments", "filter": "verdicts", "enrich": "captions"}[run.stage]
     lines = [
         f"{run.stage}: {run.found:,} {what} of {run.videos:,} videos; {run.questions:,} questions asked now, "
-        f"{run.input_tokens:,} tokens sent, {run.output_tokens:,} received, cost {run.cost:.4f}"
+        f"{run.input_tokens:,} tokens sent, {run.output_tokens:,} received, cost {_cost(run.cost)}"
     ]
     if run.failures:
         lines.append(f"no answer at once: {_counted(run.failures)}; these were asked again")
     if run.lost:
         unit = "sentences" if run.stage == "segment" else "segments"
-        lines.append(f"left out, {unit} without a usable answer: {_counted(run.lost)}")
+        lines.append(f"left out, {unit} without a usable answer: {_counted(run.lost)}; --ask-again asks again")
     if run.unfinished:
         lines.append(f"not finished: {_counted(run.unfinished)}; the same command goes on")
     if run.waiting:
@@ -111,7 +119,7 @@ def show_estimates(estimates: Sequence[StageEstimate], priced: bool) -> Renderab
     header = ["stage", "questions", "tokens sent", "tokens received", *(["cost"] if priced else []), "from"]
     rows = []
     for one in estimates:
-        source = f"measured from {one.measured_from:,} answers here" if one.measured_from else "supposed"
+        source = f"measured from {one.measured_from:,} answers here" if one.measured_from else "supposed, no pilot yet"
         if one.videos_guessed:
             source += f"; segments of {one.videos_guessed:,} videos guessed"
         cost = [f"{one.cost:.4f}"] if priced else []
@@ -136,6 +144,10 @@ def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def _cost(cost: float) -> str:
+    return f"{cost:.4f}" if cost else "–"  # no prices were given
 
 
 def _some(counts: Mapping[str, int]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from ..files import digest
 from .corpus import PIPELINE_VERSION, AnnotatedCorpus
 from .identifiers import find_identifiers
 from .results import AnnotatedClip, AnnotatedVideo, Results
-from .transcripts import EXPORTED, write_transcript
+from .transcripts import EXPORTED, read_transcript, write_transcript
 
 NOT_CHECKED = (
     "faces and other people in the pictures",
@@ -79,7 +79,7 @@ def export_corpus(corpus: AnnotatedCorpus, output: str | os.PathLike | None = No
             continue
         video = results.video(row)
         summary.add(video)
-        videos.append(_video(results, video, path.parent))
+        videos.append(_video(results, video, path.parent, path == corpus.database))
         exported.narrated += bool(video.clips)
         exported.unfinished.update(video.unfinished)
         for clip in video.clips:
@@ -92,7 +92,7 @@ def export_corpus(corpus: AnnotatedCorpus, output: str | os.PathLike | None = No
         title = f"{path.parent.name}, annotated"
         CorpusInfo(title, "Clips and captions out of the narration of videos, by surglavi_hf.").write(path.parent)
     write_database(path, videos, json.dumps(summary.to_dict(), ensure_ascii=False, sort_keys=True))
-    corpus.ledger.set_settings(f"export {path}", {"digest": digest(path)})
+    corpus.ledger.set_settings(f"export {digest(path)}", {})
     return exported
 
 
@@ -104,8 +104,7 @@ def _path(corpus: AnnotatedCorpus, output: str | os.PathLike | None) -> Path:
         raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to; make it, or name another file")
     if not path.exists():
         return path
-    written = corpus.ledger.settings(f"export {path}")
-    if written is not None and written["digest"] == digest(path):
+    if corpus.ledger.settings(f"export {digest(path)}") is not None:  # wherever the folder was then
         return path
     if path == corpus.database:
         with open_database(path) as connection:
@@ -132,7 +131,7 @@ def _refuse_a_loss(path: Path, number: int, unfinished: int) -> None:
         )
 
 
-def _video(results: Results, video: AnnotatedVideo, folder: Path) -> NewVideo:
+def _video(results: Results, video: AnnotatedVideo, folder: Path, own: bool) -> NewVideo:
     captions = [
         NewCaption(
             level=clip.level,
@@ -146,7 +145,7 @@ def _video(results: Results, video: AnnotatedVideo, folder: Path) -> NewVideo:
         )
         for clip in video.clips
     ]
-    return NewVideo(_columns(video.row), captions, _transcription(video, folder))
+    return NewVideo(_columns(video.row), captions, _transcription(video, folder, own))
 
 
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,15 +153,25 @@ def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def _transcription(video: AnnotatedVideo, folder: Path) -> tuple[str, str] | None:
-    """Writes the transcript; returns its place and its text."""
+def _transcription(video: AnnotatedVideo, folder: Path, own: bool) -> tuple[str, str] | None:
+    """Writes the transcript, beside the corpus' `own` database also over an earlier one; its place and its text."""
     if video.transcript is None or not video.transcript.words:
         return None
     name = f"{video.name}{EXPORTED}"  # over a library's own transcription nothing is written
     path = folder / "transcriptions" / name
     path.parent.mkdir(exist_ok=True)
+    if path.exists() and not _is_of(path, video, own):
+        raise FileExistsError(f"{path} is another file than this export's; move it away, or export to a new folder")
     write_transcript(path, video.transcript)
     return f"transcriptions/{name}", video.transcript.text
+
+
+def _is_of(path: Path, video: AnnotatedVideo, own: bool) -> bool:
+    try:
+        there = read_transcript(path)
+    except ValueError:
+        return False
+    return there == video.transcript or (own and there.video == video.name)
 
 
 def _flag(value: bool | None) -> int | None:

@@ -17,6 +17,7 @@ from .transcripts import join_words
 
 EXAMPLES = 3
 CLIPS_SHOWN = 24
+UNGROUNDED = "kept; its caption names what was not said"
 _LONGEST_TEXT = 160  # characters of an example
 _FUNNEL = ("cut", "judged", "descriptive", "surgical", "seen", "kept", "captioned", "ungrounded")
 
@@ -183,7 +184,11 @@ def _left_out(video: AnnotatedVideo) -> list[tuple[str, LeftOut]]:
             found.append(
                 (kind, LeftOut(video.name, sentences[first - 1].start, sentences[last - 1].end, _short(text), detail))
             )
-    found += [("segment without time", LeftOut(video.name, None, None, "", ""))] * video.timeless
+    ends = f"the video ends at {video.row['duration']:.1f} s" if video.row["duration"] else "it has no length"
+    found += [
+        ("segment behind the end of its video", LeftOut(video.name, start, end, _short(text), ends))
+        for start, end, text in video.timeless
+    ]
     for clip in video.clips:
         found += [
             (kind, LeftOut(video.name, clip.start, clip.end, _short(clip.caption or clip.text), detail))
@@ -207,7 +212,7 @@ def _kinds(clip: AnnotatedClip) -> list[tuple[str, str]]:
     if clip.uncaptioned is not None:
         found.append((f"no caption: {clip.uncaptioned.reason}", clip.uncaptioned.detail))
     if clip.ungrounded:
-        found.append(("kept, but its caption names what was not said", ", ".join(clip.ungrounded)))
+        found.append((UNGROUNDED, ", ".join(clip.ungrounded)))
     return found
 
 

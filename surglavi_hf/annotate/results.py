@@ -85,7 +85,7 @@ class AnnotatedVideo:
         sentences: Of it.
         segmented: None where it was never asked for.
         clips: In order.
-        timeless: Segments that have no time of their own.
+        timeless: Segments that have no time within their video: start and end in seconds, what was said.
         unfinished: Questions of a stage that have no answer yet, by stage.
     """
 
@@ -95,7 +95,7 @@ class AnnotatedVideo:
     sentences: Sequence[Sentence]
     segmented: SegmentedVideo | None = None
     clips: list[AnnotatedClip] = field(default_factory=list)
-    timeless: int = 0
+    timeless: list[tuple[float, float, str]] = field(default_factory=list)
     unfinished: dict[str, int] = field(default_factory=dict)
 
 
@@ -201,11 +201,10 @@ class Results:
     def _add_clips(self, found: AnnotatedVideo, segmented: SegmentedVideo) -> None:
         duration = found.row["duration"]
         for number, segment in enumerate(segmented.segments, start=1):
-            start, end = segment_seconds(segment, found.sentences)
-            if duration:
-                end = min(end, duration)
+            start, last = segment_seconds(segment, found.sentences)
+            end = min(last, duration) if duration else last
             if end - start < EPSILON_S:
-                found.timeless += 1
+                found.timeless.append((start, last, segment_text(segment, found.sentences)))
                 continue
             confidences = [one.confidence for one in found.sentences[segment.first - 1 : segment.last]]
             known = [one for one in confidences if one is not None]

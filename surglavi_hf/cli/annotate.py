@@ -150,6 +150,9 @@ def _asking_options(parser: argparse.ArgumentParser) -> None:
     _data_dir_options(parser)
     _add_limit(parser)
     parser.add_argument("--estimate", action="store_true", help="say what it will ask and cost, and ask nothing")
+    parser.add_argument(
+        "--ask-again", action="store_true", help="ask again what had no usable answer; else that is kept, too"
+    )
     parser.add_argument("--yes", action="store_true", help="agree that texts go to the server, without being asked")
     parser.add_argument(
         "--prompts", metavar="DIR", help="folder whose segment.md, filter.md and enrich.md replace our prompts"
@@ -217,6 +220,8 @@ def _identifiers(options: argparse.Namespace) -> int:
 
     rows = []
     with open_corpus(options.data_dir) as corpus:
+        if not corpus.sentences:
+            raise ValueError(f"no words to look at in {options.data_dir}; run surglavi annotate transcribe first")
         for name, sentences in corpus.sentences.items():
             for one in find_identifiers(sentences):
                 text = sentences[one.sentence - 1].text
@@ -235,11 +240,20 @@ def _identifiers(options: argparse.Namespace) -> int:
 def _ask(stage: str, options: argparse.Namespace) -> int:
     from ..annotate.corpus import open_corpus
 
+    if stage == "filter":
+        _check_thresholds(options)
     if stage == "filter" and options.visual_model and options.base_url is None and not options.estimate:
         with open_corpus(options.data_dir, to_write=True) as corpus:
             return _look(corpus, options)
     with open_corpus(options.data_dir, to_write=True) as corpus:
         return _ask_stages(corpus, [stage], options)
+
+
+def _check_thresholds(options: argparse.Namespace) -> None:
+    from ..annotate.views import ViewOptions
+
+    if options_of(ViewOptions, options) != ViewOptions() and not options.visual_model:
+        raise ValueError("thresholds are of a look at clips; give --visual-model, too")
 
 
 def _ask_stages(corpus: "AnnotatedCorpus", stages: Sequence[str], options: argparse.Namespace) -> int:
@@ -249,7 +263,7 @@ def _ask_stages(corpus: "AnnotatedCorpus", stages: Sequence[str], options: argpa
     from ..annotate.display import show_estimates, show_run
     from ..annotate.estimate import estimate_stages
     from ..annotate.language_model import LanguageModel, ServerOptions
-    from ..annotate.stages import run_stage, stage_settings
+    from ..annotate.stages import ask_again, run_stage, stage_settings
 
     console, server = Console(), options_of(ServerOptions, options)
     if server.model is None:
@@ -266,6 +280,9 @@ def _ask_stages(corpus: "AnnotatedCorpus", stages: Sequence[str], options: argpa
         for stage, one in settings.items():
             if stage == "filter" and options.visual_model:
                 status = max(status, _look(corpus, options))
+            if options.ask_again:
+                number = ask_again(corpus, one, options.limit)
+                console.print(f"{stage}: {number:,} answers that could not be used are asked for again")
             run = run_stage(corpus, model, one, options.limit)
             console.print(show_run(run), soft_wrap=True)
             if run.stopped:
@@ -286,6 +303,8 @@ def _agree_to_send(
     from ..annotate.stages import videos_with_words
 
     names = videos_with_words(corpus, options.limit)
+    if not names:
+        return  # as the stage will say
     words = sum(len(corpus.transcripts[name].words) for name in names)
     found = sum(len(find_identifiers(corpus.sentences[name])) for name in names)
     key = f", with the key in {model.key_variable}" if model.key_variable else ", without a key"
@@ -342,15 +361,18 @@ def _export_corpus(corpus: "AnnotatedCorpus", output: str | None) -> int:
     from rich.console import Console
 
     from ..annotate.export import export_corpus
+    from ..data.reviews import REVIEWS_NAME
 
     console, done = Console(), export_corpus(corpus, output)
     levels = ", ".join(f"{done.kept[level]:,} of {number:,} {level}" for level, number in done.captions.items())
     lines = [f"{done.database}: {done.videos:,} videos, {done.narrated:,} with captions; kept: {levels or 'none'}"]
     if done.unfinished:
         left = ", ".join(f"{number:,} of {stage}" for stage, number in done.unfinished.items())
-        lines.append(f"questions without an answer yet: {left}; what they are about is not there")
+        lines.append(f"questions without an answer yet: {left}; what they would tell is missing")
     if done.not_judged:
         lines.append(f"{done.not_judged:,} captions are not judged: their flags are NULL, and loading leaves them out")
+    if (done.database.parent / REVIEWS_NAME).is_file():
+        lines.append(f"{REVIEWS_NAME} is there: reviews of captions that are others now are listed, not applied")
     lines.append(f"next: surglavi check {done.database}; surglavi annotate report --data-dir {corpus.database.parent}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
@@ -361,6 +383,7 @@ def _run(options: argparse.Namespace) -> int:
     from ..annotate.corpus import open_corpus
     from ..annotate.language_model import LanguageModel, ServerOptions
 
+    _check_thresholds(options)
     status = 0
     if not options.estimate:
         LanguageModel(options_of(ServerOptions, options)).close()  # before hours of transcription
@@ -368,7 +391,8 @@ def _run(options: argparse.Namespace) -> int:
     with open_corpus(options.data_dir, to_write=True) as corpus:
         status = max(status, _ask_stages(corpus, ["segment", "filter", "enrich"], options))
         if not options.estimate:
-            status = max(status, _export_corpus(corpus, options.output))
+            exported = _export_corpus(corpus, options.output)
+            status = max(status, exported if options.limit is None else 0)  # a pilot leaves some
     return status
 
 

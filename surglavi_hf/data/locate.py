@@ -33,7 +33,8 @@ def find_database(data_dir: str | os.PathLike) -> Path:
     found = f"{len(others)} others: {', '.join(path.name for path in others[:3])}" if others else "no other .db file"
     raise FileNotFoundError(
         f"no database at {database} ({found}); get it with `hf download {HUB_DATASET} {DATABASE_NAME} --repo-type "
-        f"dataset --local-dir {database.parent}`, or name another data_dir"
+        f"dataset --local-dir {database.parent}`, make one of your own videos with `surglavi import`, or name another "
+        "data_dir"
     )
 
 

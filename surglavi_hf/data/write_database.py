@@ -108,21 +108,28 @@ def write_database(path: str | os.PathLike, videos: Iterable[NewVideo], annotati
     Raises:
         OSError: it cannot be written.
     """
-    with written_whole(path) as beside:
-        Path(beside).unlink(missing_ok=True)
-        with closing(sqlite3.connect(beside)) as connection, connection:
-            connection.executescript(_SCHEMA)
-            levels = [(level, level.name.lower()) for level in Level]
-            connection.executemany("INSERT INTO levels VALUES (?, ?)", levels)
-            if annotation is not None:
-                connection.executescript(_PROVENANCE_SCHEMA)
-                connection.execute("INSERT INTO annotation VALUES (?)", (annotation,))
-            first = 1
-            for place, video in enumerate(videos, start=1):
-                _insert(connection, video.columns.get("video_id", place), video)
-                if annotation is not None:
-                    _insert_provenance(connection, first, video)
-                first += len(video.captions)
+    try:
+        with written_whole(path) as beside:
+            Path(beside).unlink(missing_ok=True)
+            with closing(sqlite3.connect(beside)) as connection, connection:
+                _fill(connection, videos, annotation)
+    except sqlite3.OperationalError as error:
+        raise OSError(f"{path} cannot be written ({error}); is there room for it?") from error
+
+
+def _fill(connection: sqlite3.Connection, videos: Iterable[NewVideo], annotation: str | None) -> None:
+    connection.executescript(_SCHEMA)
+    levels = [(level, level.name.lower()) for level in Level]
+    connection.executemany("INSERT INTO levels VALUES (?, ?)", levels)
+    if annotation is not None:
+        connection.executescript(_PROVENANCE_SCHEMA)
+        connection.execute("INSERT INTO annotation VALUES (?)", (annotation,))
+    first = 1
+    for place, video in enumerate(videos, start=1):
+        _insert(connection, video.columns.get("video_id", place), video)
+        if annotation is not None:
+            _insert_provenance(connection, first, video)
+        first += len(video.captions)
 
 
 def _insert(connection: sqlite3.Connection, number: Any, video: NewVideo) -> None:

@@ -170,7 +170,7 @@ def test_estimates(tmp_path, capsys):
     prices = ("--price-input", "1000", "--price-output", "5000")
     with ScriptedServer(Oracle(scripts), Faults({"invalid json": 0.05, "500": 0.05}, times=1)) as server:
         for stage in STAGES:
-            assert annotate(stage, corpus, server, *prices, "--limit", "12") == 0
+            annotate(stage, corpus, server, *prices, "--limit", "12")
         capsys.readouterr()
         with open_corpus(corpus) as opened:
             before = {stage: opened.ledger.spent(stage) for stage in STAGES}
@@ -178,7 +178,7 @@ def test_estimates(tmp_path, capsys):
         found = estimate(corpus, server)
         assert len(server.log) == asked  # an estimate asks nothing
         for stage in STAGES:
-            assert annotate(stage, corpus, server, *prices) == 0
+            annotate(stage, corpus, server, *prices)
         with open_corpus(corpus) as opened:
             after = {stage: opened.ledger.spent(stage) for stage in STAGES}
         for one in found:
@@ -285,6 +285,43 @@ def test_windows_of_a_long_video_are_the_truth(tmp_path):
                 assert [(one.first, one.last) for one in video.clips if one.level is level] == expected
 
 
+@pytest.mark.parametrize("kind", ["context length", "empty content", "refusal", "truncated", "gap"])
+def test_what_was_asked_in_vain_is_asked_again_where_that_is_wanted(kind, corpus, scripts, capsys):
+    """A server that is mended answers what it could not; until somebody says so, nothing is paid for it again."""
+    with ScriptedServer(Oracle(scripts), Faults({kind: 1.0})) as server:
+        assert annotate("segment", corpus, server) == 1
+        assert "--ask-again asks again" in " ".join(capsys.readouterr().out.split())
+        asked = len(server.log)
+        assert annotate("segment", corpus, server) == 1
+        assert len(server.log) == asked
+    with ScriptedServer(Oracle(scripts)) as server:
+        assert annotate("segment", corpus, server, "--ask-again") == 0
+        assert len(server.log) == 4  # a window a video, not the halves that they fell into
+        assert annotate("segment", corpus, server, "--ask-again") == 0
+        assert len(server.log) == 4
+        for stage in ("filter", "enrich", "export"):
+            assert annotate(stage, corpus, server) == 0
+    assert rows(find_database(corpus), "SELECT COUNT(*) FROM captions") == [(72,)]
+
+
+def test_what_is_said_behind_the_end_of_a_video(corpus, scripts, capsys):
+    with closing(sqlite3.connect(find_database(corpus))) as connection, connection:
+        connection.execute("UPDATE videos SET duration = 20 WHERE video_id = 1")
+    with ScriptedServer(Oracle(scripts)) as server:
+        for stage in (*STAGES, "export"):
+            assert annotate(stage, corpus, server) == 0
+    ends = rows(find_database(corpus), "SELECT MAX(end_time) FROM captions WHERE video_id = 1")
+    assert ends == [(20.0,)]
+    assert check_database(corpus).warnings == {}
+    capsys.readouterr()
+    assert main(["annotate", "report", "--data-dir", str(corpus), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    kind = "segment behind the end of its video"
+    assert report["left_out"][kind] > 5
+    assert report["examples"][kind][0]["video"] == "video-1"
+    assert report["examples"][kind][0]["detail"] == "the video ends at 20.0 s"
+
+
 def test_stages_wait_for_each_other(corpus, scripts, capsys):
     with ScriptedServer(Oracle(scripts)) as server:
         assert annotate("filter", corpus, server) == 1
@@ -343,3 +380,18 @@ def test_export_writes_over_nothing_of_others(corpus, scripts, tmp_path, capsys)
         assert annotate("export", corpus, server, "--output", str(other / "mine.txt")) == 1
         assert "expected a file that ends in .db" in capsys.readouterr().err
         assert Path(other / "mine.db").read_text() == "mine"
+        capsys.readouterr()
+        precious = other / "transcriptions" / "video-2.words.json"
+        precious.write_text('{"precious": 1}')
+        assert annotate("export", corpus, server, "--output", str(other / "new.db")) == 1
+        assert f"{precious} is another file than this export's" in " ".join(capsys.readouterr().err.split())
+        assert precious.read_text() == '{"precious": 1}'
+        assert not (other / "new.db").exists()
+
+
+def test_a_corpus_that_was_moved(corpus, scripts, tmp_path):
+    with ScriptedServer(Oracle(scripts)) as server:
+        for stage in (*STAGES, "export"):
+            assert annotate(stage, corpus, server) == 0
+        corpus.rename(tmp_path / "moved")
+        assert annotate("export", tmp_path / "moved", server) == 0

@@ -103,6 +103,9 @@ def test_identifiers(corpus, capsys):
     transcript_path(corpus, "video-2").unlink()
     assert main(["annotate", "identifiers", "--data-dir", str(corpus)]) == 0
     assert "1 transcripts: none; rules do not find all" in capsys.readouterr().out
+    transcript_path(corpus, "video-1").unlink()
+    assert main(["annotate", "identifiers", "--data-dir", str(corpus)]) == 2
+    assert "no words to look at" in capsys.readouterr().err
 
 
 def test_masked_identifiers_are_not_sent(corpus, server, capsys):
@@ -116,6 +119,14 @@ def test_masked_identifiers_are_not_sent(corpus, server, capsys):
     assert "Miller" not in sent and "2019" not in sent
     assert main(["annotate", "export", "--data-dir", str(corpus)]) == 0  # as it was run last
     assert "without an answer yet" not in capsys.readouterr().out
+
+
+def test_thresholds_without_a_model_that_looks(corpus, server, capsys):
+    for stage in ("filter", "run"):
+        command = ["annotate", stage, "--data-dir", str(corpus), "--base-url", server.base_url, "--model", "scripted"]
+        assert main([*command, "--endoscopic-threshold", "0.9"]) == 1
+        assert "thresholds are of a look at clips; give --visual-model, too" in capsys.readouterr().err
+    assert server.log == []
 
 
 def test_two_at_once(corpus, server, capsys):
@@ -179,7 +190,7 @@ def test_agree_and_report(corpus, server, capsys):
     for words in (
         "what was asked",
         "what became of segments",
-        "left out, with examples",
+        "left out or marked, with examples",
         "likely identifiers",
         "clips",
     ):
