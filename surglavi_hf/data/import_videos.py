@@ -89,15 +89,20 @@ def import_videos(
     Raises:
         FileExistsError: there is a corpus already.
         FileNotFoundError: there is no folder of videos, or no table.
-        ValueError: a video or a row cannot be read; the message names the first.
+        ValueError: one folder lies in the other, or a video or a row cannot be read; the message names the first.
     """
     options, folder = options or CorpusOptions(), Path(os.path.expanduser(videos))
     data_dir = new_data_dir(data_dir)
     info = CorpusInfo(
         options.title or data_dir.name, "Videos of its publisher, imported by surglavi_hf.", options.license
     )
-    files, problems = _look_at_all(find_video_files(folder))
-    about = {} if table is None else _read_about(Path(os.path.expanduser(table)), problems)
+    table = None if table is None else Path(os.path.expanduser(table))
+    if table is not None and not table.is_file():
+        raise FileNotFoundError(f"no table at {table}")
+    candidates = find_video_files(folder)
+    _check_apart(folder, data_dir)
+    files, problems = _look_at_all(candidates)
+    about = {} if table is None else _read_about(table, problems)
     problems += [
         f"{where}: video {name!r} has no file in {folder}" for name, (where, _) in about.items() if name not in files
     ]
@@ -118,6 +123,16 @@ def new_data_dir(data_dir: str | os.PathLike) -> Path:
     if others := sorted(data_dir.glob("*.db")) if data_dir.is_dir() else []:
         raise FileExistsError(f"{others[0]} is there already, a corpus of its own; name a new --data-dir")
     return data_dir
+
+
+def _check_apart(videos: Path, data_dir: Path) -> None:
+    """Raises ValueError where a folder lies in the other: what is linked would be found as videos again."""
+    found, new = videos.resolve(), data_dir.resolve()
+    if found.is_relative_to(new) or new.is_relative_to(found):
+        raise ValueError(
+            f"the folder of videos {videos} and the new one {data_dir} lie in one another, expected two apart; "
+            "name another --data-dir"
+        )
 
 
 def find_video_files(folder: Path) -> dict[str, list[Path]]:

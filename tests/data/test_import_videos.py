@@ -138,3 +138,26 @@ def test_a_folder_without_videos(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder of videos at"):
         import_videos(tmp_path / "gone", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_table_that_is_not_there(films, tmp_path):
+    for path in (tmp_path / "gone.csv", tmp_path):
+        with pytest.raises(FileNotFoundError, match=rf"^no table at {path}$"):
+            import_videos(films, tmp_path / "new", table=path)
+    assert not (tmp_path / "new").exists()
+
+
+def test_folders_in_one_another_are_refused(drawn, tmp_path):
+    """Links of the one would be found as videos of the other; also where a link leads there."""
+    folder = tmp_path / "lab" / "films"
+    folder.mkdir(parents=True)
+    shutil.copy(drawn, folder / "op1.mp4")
+    (tmp_path / "link").symlink_to(folder)
+    for videos, new in ((folder, folder / "new"), (folder, tmp_path / "lab"), (folder, tmp_path / "link" / "new")):
+        with pytest.raises(
+            ValueError, match="lie in one another, expected two apart; name another --data-dir"
+        ) as caught:
+            import_videos(videos, new)
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "lab").rglob("*")] == ["films", "op1.mp4"]
+    assert import_videos(folder, tmp_path / "lab" / "films-new").videos == 1, "beside it"
