@@ -61,8 +61,16 @@ class SpeechModel(Protocol):
     model: str
     settings: dict[str, Any]
 
-    def load(self) -> None:
-        """Loads it, if it is not loaded. Raises ValueError where it is not there, or cannot be loaded."""
+    def load(self, language: str | None = None, translate: bool = False) -> None:
+        """
+        Loads it, if it is not loaded.
+
+        Args:
+            language, translate: What it shall be asked for.
+
+        Raises:
+            ValueError: it is not there, cannot be loaded, or hears English alone and is asked for something else.
+        """
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of the libraries that it runs on."""
@@ -75,6 +83,9 @@ class SpeechModel(Protocol):
             audio: float32 of shape `(num_samples,)`, 16,000 samples a second.
             language: Code of what is spoken; None to find out.
             translate: To English.
+
+        Raises:
+            ValueError: as [`SpeechModel.load`].
         """
 
 
@@ -89,9 +100,22 @@ def speech_model(engine: Engine, model: str | None = None, device: Device = "aut
 
     Raises:
         ImportError: the library is not installed.
+        ValueError: it shall run on a GPU, and there is none.
     """
     kind = FasterWhisper if engine == "faster-whisper" else TransformersSpeech
     return kind(model or DEFAULT_MODELS[engine], device)
+
+
+def check_language(language: str) -> None:
+    """Raises ValueError where a text is no code of a language that Whisper knows."""
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    codes = sorted(set(TO_LANGUAGE_CODE.values()))
+    if language in codes:
+        return
+    name = language.strip().casefold()
+    known = TO_LANGUAGE_CODE.get(name) or next((code for code in codes if code == name), None)
+    raise ValueError(f"language {language[:40]!r}, expected {known or 'one of ' + ', '.join(codes)}")
 
 
 class FasterWhisper:
@@ -105,6 +129,8 @@ class FasterWhisper:
 
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        elif device == "cuda":
+            _check_gpu("CTranslate2", ctranslate2.get_cuda_device_count() > 0)
         self._device, self._given, self._loaded = device, model, None
         compute_type = "float16" if device == "cuda" else "int8"
         self.model, identity = _identity(model, ("model.bin", "config.json"))
@@ -113,9 +139,13 @@ class FasterWhisper:
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("faster-whisper", "ctranslate2")}
 
-    def load(self) -> None:
-        if self._loaded is not None:
-            return
+    def load(self, language: str | None = None, translate: bool = False) -> None:
+        if self._loaded is None:
+            self._load()
+        if not self._loaded.model.is_multilingual:
+            _check_english(self, language, translate)
+
+    def _load(self) -> None:
         from faster_whisper import WhisperModel, available_models
 
         try:
@@ -129,7 +159,7 @@ class FasterWhisper:
     def hear(self, audio: np.ndarray, language: str | None = None, translate: bool = False) -> Heard:
         import ctranslate2
 
-        self.load()
+        self.load(language, translate)
         if len(audio) < _LEAST_S * SPEECH_RATE or not _speech(audio):
             return Heard()  # it would find the language of nothing
         ctranslate2.set_random_seed(0)  # where the best guess is bad it draws others
@@ -163,6 +193,8 @@ class TransformersSpeech:
 
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        elif device == "cuda":
+            _check_gpu("torch", torch.cuda.is_available())
         self._device, self._given, self._pipeline = device, model, None
         dtype = "float16" if device == "cuda" else "float32"
         self.model, identity = _identity(model, ("model.safetensors", "config.json"))
@@ -171,9 +203,17 @@ class TransformersSpeech:
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("transformers", "torch", "faster-whisper")}
 
-    def load(self) -> None:
-        if self._pipeline is not None:
-            return
+    def load(self, language: str | None = None, translate: bool = False) -> None:
+        if self._pipeline is None:
+            self._load()
+        if not self._is_multilingual:
+            _check_english(self, language, translate)
+
+    @property
+    def _is_multilingual(self) -> bool:
+        return bool(getattr(self._pipeline.model.generation_config, "is_multilingual", False))
+
+    def _load(self) -> None:
         import torch
         from transformers import pipeline
 
@@ -197,7 +237,7 @@ class TransformersSpeech:
         self._pipeline = loaded
 
     def hear(self, audio: np.ndarray, language: str | None = None, translate: bool = False) -> Heard:
-        self.load()
+        self.load(language, translate)
         spans = _speech(audio, **_FINE) if len(audio) >= _LEAST_S * SPEECH_RATE else []
         if not spans:
             return Heard()
@@ -205,7 +245,7 @@ class TransformersSpeech:
             (first, audio[round(first * SPEECH_RATE) : round(last * SPEECH_RATE)]) for first, last in _windows(spans)
         ]
         asked: dict[str, Any] = {}
-        if self._pipeline.model.generation_config.is_multilingual:
+        if self._is_multilingual:
             language = language or self._language([sound for _, sound in windows[:_LANGUAGE_WINDOWS]])
             asked = {"language": language, "task": "translate" if translate else "transcribe"}
         pieces = []
@@ -231,6 +271,20 @@ def _import_faster_whisper() -> None:
         import faster_whisper  # noqa: F401
     except ImportError as error:
         raise ImportError("faster-whisper is not installed; pip install 'surglavi-hf[annotate]'") from error
+
+
+def _check_gpu(library: str, is_there: bool) -> None:
+    if not is_there:
+        raise ValueError(f"device 'cuda', but {library} finds no GPU here; leave --device out, or say --device cpu")
+
+
+def _check_english(model: SpeechModel, language: str | None, translate: bool) -> None:
+    """Raises ValueError where a model that hears English alone is asked for something else."""
+    if asked := [f"language {language!r}"] * (language not in (None, "en")) + ["to translate"] * translate:
+        raise ValueError(
+            f"speech model {model.model!r} hears English alone, asked for {' and '.join(asked)}; "
+            f"name a model of many languages, such as {DEFAULT_MODELS[model.source]}"
+        )
 
 
 def _identity(model: str, files: Iterable[str]) -> tuple[str, dict[str, str]]:

@@ -4,7 +4,7 @@
 import html
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,9 @@ class Subtitles:
     num_repeated: int
 
 
-def find_subtitles(folder: Path, video: str | None = None, language: str | None = None) -> Path | None:
+def find_subtitles(
+    folder: Path, video: str | None = None, language: str | None = None, videos: Collection[str] = ()
+) -> Path | None:
     """
     Returns the file of subtitles in a folder: of several one without a language in its name, then one of the
     language that is spoken (`.en-orig`, as yt-dlp names it), then the first.
@@ -44,19 +46,39 @@ def find_subtitles(folder: Path, video: str | None = None, language: str | None 
         folder: Where to look, not below it; it need not be there.
         video: The name that the file has, but for language and suffix; any where it is None.
         language: Code that the file has, where it has one; any where it is None.
+        videos: Names of all videos: `a.tep.srt` is of `a.tep` where there is such a video, and not of `a`.
     """
-    if not folder.is_dir():
-        return None
     found = []
-    for path in folder.iterdir():
-        if path.suffix.lower() not in SUBTITLES or path.name.startswith(".") or not path.is_file():
-            continue
+    for path in _files(folder):
         of_file = language_of(path, video)
-        if video not in (None, path.stem, path.stem.removesuffix(f".{of_file}")):
+        if video is not None and video not in _videos_of(path, videos):
             continue
         if language is None or of_file is None or _main(of_file) == _main(language):
             found.append((of_file is not None, not (of_file or "").endswith("-orig"), path.name, path))
     return min(found)[-1] if found else None
+
+
+def unused_subtitles(folder: Path, videos: Collection[str]) -> list[str]:
+    """Returns the names of the files of subtitles in a folder that are of none of the videos, sorted."""
+    return sorted(path.name for path in _files(folder) if not any(name in videos for name in _videos_of(path, videos)))
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUBTITLES and not path.name.startswith(".") and path.is_file()
+    ]
+
+
+def _videos_of(path: Path, videos: Collection[str]) -> tuple[str, ...]:
+    """Returns the names that the video of a file may have: its own, and that without a language."""
+    language = language_of(path)
+    if language is None or path.stem in videos:
+        return (path.stem,)
+    return path.stem, path.stem.removesuffix(f".{language}")
 
 
 def language_of(path: Path, video: str | None = None) -> str | None:

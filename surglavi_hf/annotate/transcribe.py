@@ -17,12 +17,13 @@ from ..files import digest
 from ..media import is_file_name
 from ..media.audio import SPEECH_RATE, NoSoundError, read_audio
 from ..options import option
-from .speech import Device, Engine, Heard, SpeechModel, speech_model
-from .subtitles import find_subtitles, read_subtitles
+from .speech import Device, Engine, Heard, SpeechModel, check_language, speech_model
+from .subtitles import find_subtitles, read_subtitles, unused_subtitles
 from .transcripts import EXPORTED, Transcript, read_transcript, transcript_path, write_transcript
 
 logger = logging.getLogger(__name__)
 
+_PAST_END_S = 2.0  # by how much the last word may end after the video, whose duration is not exact
 _NOTED = ("versions", "sound")  # of settings; they make no transcript another
 
 
@@ -33,6 +34,7 @@ class TranscribeOptions:
 
     Raises:
         FileNotFoundError: there is no such folder of subtitles.
+        ValueError: the language is none of those that Whisper knows.
     """
 
     engine: Engine = option("faster-whisper", "Library that runs the speech model.")
@@ -55,16 +57,19 @@ class TranscribeOptions:
     def __post_init__(self):
         if self.subtitles is not None and not Path(self.subtitles).expanduser().is_dir():
             raise FileNotFoundError(f"no folder of subtitles at {self.subtitles}")
+        if self.language is not None:
+            check_language(self.language)
 
 
 @dataclass
 class Transcribed:
     """
-    The outcome of [`transcribe`]; all but the last five are numbers of videos.
+    The outcome of [`transcribe`]; all but the last seven are numbers of videos.
 
     Args:
         done: Of those that a speech model heard.
         kept: That have been transcribed before, in the same way.
+        edited: Whose transcript somebody edited; it is kept, in whatever way it was made.
         from_subtitles, from_database: That others had transcribed.
         without_times: Whose transcription in the database cannot be used: it has no times, or cannot be read.
         without_sound, without_speech: That now have a transcript of no words.
@@ -74,11 +79,14 @@ class Transcribed:
         words: Their number, of all transcripts.
         seconds: That the speech model listened to.
         removed: Signs of sounds, music and speakers that were left out of subtitles.
-        failed: Why a video has no transcript.
+        past_end: When the last word ends, in seconds, of videos that end over 2 s earlier, by the database.
+        unused_subtitles: Files in the folder of subtitles that are of no video of the database, sorted.
+        failed: Why a video has no transcript that can be used.
     """
 
     done: int = 0
     kept: int = 0
+    edited: int = 0
     from_subtitles: int = 0
     from_database: int = 0
     without_times: int = 0
@@ -90,6 +98,8 @@ class Transcribed:
     words: int = 0
     seconds: float = 0.0
     removed: int = 0
+    past_end: dict[str, float] = field(default_factory=dict)
+    unused_subtitles: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -103,9 +113,10 @@ def transcribe(
 ) -> Transcribed:
     """
     Writes a transcript for each video of a database, into `annotate/transcripts/` beside it: from subtitles beside the
-    video or in the folder given, else from the transcription that the database has, else by a speech model, which is
-    loaded when the first video needs it. What is there from the same source with the same settings is kept, so a run
-    that was stopped goes on. A video that cannot be read is counted, and the others go on. Shows a progress bar.
+    video, beside the file that it is a link to, or in the folder given, else from the transcription that the database
+    has, else by a speech model, which is loaded when the first video needs it. What is there from the same source with
+    the same settings is kept, so a run that was stopped goes on; and what somebody edited, always. A transcript or a
+    video that cannot be read is counted, and the others go on. Shows a progress bar.
 
     Args:
         data_dir: Folder of the database.
@@ -116,7 +127,7 @@ def transcribe(
         BlockingIOError: another process annotates this corpus.
         FileNotFoundError, OSError: the database cannot be read, or a transcript not written.
         ImportError: a library is not installed.
-        ValueError: the database cannot be read, or the speech model not loaded.
+        ValueError: the database cannot be read, or the speech model not loaded or not asked for that language.
     """
     videos = read_database_videos(data_dir)
     names = list(dict.fromkeys(source.name for source in videos.sources))[:limit]
@@ -132,7 +143,12 @@ class _Run:
     def __init__(self, videos: DatabaseVideos, options: TranscribeOptions):
         self.outcome = Transcribed()
         self._library, self._options = videos.library, options
+        self._durations = {source.name: source.duration for source in videos.sources}
+        self._folder = None if options.subtitles is None else Path(options.subtitles).expanduser()
+        if self._folder is not None:
+            self.outcome.unused_subtitles = unused_subtitles(self._folder, self._durations)
         self._in_database = _transcriptions(videos)
+        self._there: Transcript | None = None  # of the video at hand
         self._model: SpeechModel | None = None  # made when a video needs it: of subtitles nobody needs one
 
     def take(self, name: str) -> None:
@@ -142,7 +158,9 @@ class _Run:
                 raise ValueError(
                     f"video name {name[:60]!r} cannot be a file name; correct videos.name in the database"
                 )
-            transcript = self._from_subtitles(name) or self._from_database(name)
+            path = transcript_path(self._library.root, name)
+            self._there = read_transcript(path) if path.is_file() else None  # it may hold somebody's work
+            transcript = self._edited(name) or self._from_subtitles(name) or self._from_database(name)
         except (OSError, ValueError) as error:
             self.outcome.failed[name] = _words(error)
             return
@@ -150,16 +168,25 @@ class _Run:
         if transcript is not None:
             self.outcome.words += len(transcript.words)
             self.outcome.languages[transcript.language or "unknown"] += 1
+            duration = self._durations[name]
+            if duration and transcript.words and transcript.words[-1].end > duration + _PAST_END_S:
+                self.outcome.past_end[name] = transcript.words[-1].end
+
+    def _edited(self, name: str) -> Transcript | None:
+        found = self._there
+        if found is None or not found.edited:
+            return None
+        if found.video != name:
+            raise ValueError(
+                f"the transcript of {name!r} was edited, but is of video {found.video!r}; mend or delete it"
+            )
+        self.outcome.edited += 1
+        return found
 
     def _kept(self, name: str, source: str, settings: dict[str, Any]) -> Transcript | None:
         """Returns the transcript of a video that is there already, if it was made in this way."""
-        path = transcript_path(self._library.root, name)
-        if not path.is_file():
-            return None
-        try:
-            found = read_transcript(path)
-        except ValueError as error:
-            logger.warning("%s; making it anew", error)
+        found = self._there
+        if found is None:
             return None
         same = {key: value for key, value in found.settings.items() if key not in _NOTED} == settings
         if not same or (found.video, found.source) != (name, source):
@@ -167,11 +194,18 @@ class _Run:
         self.outcome.kept += 1
         return found
 
+    def _find_subtitles(self, name: str) -> Path | None:
+        video, language = self._library.video_path(name), self._options.language
+        found = find_subtitles(video.parent, language=language)
+        if found is None and video.is_symlink():
+            linked = Path(os.path.realpath(video))  # to a folder of somebody's own, with files of other videos
+            found = find_subtitles(linked.parent, linked.stem, language, self._durations)
+        if found is None and self._folder is not None:
+            found = find_subtitles(self._folder, name, language, self._durations)
+        return found
+
     def _from_subtitles(self, name: str) -> Transcript | None:
-        language = self._options.language
-        path = find_subtitles(self._library.video_path(name).parent, language=language)
-        if path is None and self._options.subtitles is not None:
-            path = find_subtitles(Path(self._options.subtitles).expanduser(), name, language)
+        path = self._find_subtitles(name)
         if path is None:
             return None
         settings = {"subtitles": path.name, "digest": digest(path)}
@@ -192,7 +226,7 @@ class _Run:
             settings = {"transcription": path.name, "digest": digest(path)}
             if kept := self._kept(name, "database", settings):
                 return kept
-            if path.name.endswith(EXPORTED) and transcript_path(self._library.root, name).is_file():
+            if path.name.endswith(EXPORTED) and self._there is not None:
                 return None  # what an export wrote is a copy of ours, perhaps of an earlier one
             try:
                 if path.suffix.lower() in SUBTITLES:
@@ -231,7 +265,7 @@ class _Run:
             self.outcome.failed[name] = _words(error)
             return None
         else:
-            model.load()  # whose errors concern all videos
+            model.load(options.language, options.translate)  # whose errors concern all videos
             try:
                 heard = model.hear(audio, options.language, options.translate)
             except (ValueError, RuntimeError, MemoryError) as error:

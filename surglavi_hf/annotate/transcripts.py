@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ..files import write_text
+from ..files import digest_of, write_text
 from ..media import is_file_name
 from ..named_values import each_once
 from ..text_tables import read_text
@@ -30,7 +30,8 @@ _LONGEST_WORD = 1000  # characters
 _LARGEST_FILE = 1 << 28  # bytes
 _LONGEST_SETTINGS = 10_000  # characters
 _DISORDER_S = 1.0  # by how much the segments of others may overlap
-_REMEDY = "delete it and transcribe the video again"
+_REMEDY = "mend it, or delete it to transcribe the video anew"
+_OURS = {"video", "source", "settings"}  # keys that files of others have not
 
 _ENDS = ".!?。．｡！？؟۔।॥։።။។\u037e"
 _CLOSERS = "\"'”’»›)]}）」』】》"
@@ -53,7 +54,7 @@ class Word:
     A word that is said.
 
     Args:
-        text: Without blanks around.
+        text: Without blanks around; within it, single ones.
         start, end: In seconds of the video, as clips count.
         confidence: Of the model, from 0 to 1; None where nothing is known of it.
 
@@ -67,8 +68,8 @@ class Word:
     confidence: float | None = None
 
     def __post_init__(self):
-        if not isinstance(self.text, str) or not self.text or self.text != self.text.strip():
-            raise ValueError(f"word {str(self.text)[:40]!r}, expected a text without blanks around")
+        if not isinstance(self.text, str) or not self.text or self.text != _single_blanks(self.text):
+            raise ValueError(f"word {str(self.text)[:40]!r}, expected a text without blanks around or side by side")
         if len(self.text) > _LONGEST_WORD or not _is_plain(self.text):
             raise ValueError(
                 f"word {self.text[:40]!r}, expected at most {_LONGEST_WORD:,} characters without control characters"
@@ -104,6 +105,7 @@ class Transcript:
         translated: Whether the words are a translation to English.
         settings: What changes the result.
         language_probability: Of the model.
+        edited: Whether somebody changed the words in the file since it was written.
 
     Raises:
         ValueError: words are not in order, or another value is wrong.
@@ -117,6 +119,7 @@ class Transcript:
     translated: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     language_probability: float | None = None
+    edited: bool = False
 
     def __post_init__(self):
         if not isinstance(self.video, str) or not is_file_name(self.video):
@@ -222,9 +225,14 @@ def read_transcripts(data_dir: str | os.PathLike) -> dict[str, Transcript]:
 
 
 def write_transcript(path: str | os.PathLike, transcript: Transcript) -> None:
-    """Writes a transcript, whole or not at all, with its sentences as segments. Raises OSError where it cannot."""
+    """
+    Writes a transcript, whole or not at all, with its sentences as segments, and with digests of its words and texts,
+    which tell what is edited later. Raises OSError where it cannot.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sentences = _sentence_words(transcript.words)
+    texts = [join_words(word.text for word in words) for words in sentences]
     content = {
         "video": transcript.video,
         "language": transcript.language,
@@ -233,27 +241,39 @@ def write_transcript(path: str | os.PathLike, transcript: Transcript) -> None:
         "model": transcript.model,
         "translated": transcript.translated,
         "settings": transcript.settings,
+        "digest": _digest_of_words(transcript.words),
+        "digest_of_texts": digest_of(*texts),
         "segments": [
             {
                 "start": words[0].start,
                 "end": words[-1].end,
-                "text": join_words(word.text for word in words),
+                "text": text,
                 "words": [
                     {"word": word.text, "start": word.start, "end": word.end}
                     | ({} if word.confidence is None else {"score": word.confidence})
                     for word in words
                 ],
             }
-            for words in _sentence_words(transcript.words)
+            for words, text in zip(sentences, texts, strict=True)
         ],
     }
     write_text(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def _digest_of_words(words: Iterable[Word]) -> str:
+    values = [[word.text, *map(_as_float, (word.start, word.end, word.confidence))] for word in words]
+    return digest_of(json.dumps(values))
+
+
+def _as_float(value: float | None) -> float | None:
+    return None if value is None else float(value)  # an editor may write 1.0 as 1
+
+
 def read_transcript(path: str | os.PathLike) -> Transcript:
     """
     Returns a transcript of ours, of WhisperX or of openai-whisper. Words without times get some between their
-    neighbours', segments without words are cut at blanks; what is shared out goes by the number of characters.
+    neighbours', segments without words are cut at blanks; what is shared out goes by the number of characters. Of ours
+    the words count: their segments' texts may lag behind them, but must not be edited to say something else.
 
     Args:
         path: A file of JSON. Without our keys it is of the video that it is named after, and from the database.
@@ -282,12 +302,16 @@ def _transcript(path: Path, content: Any) -> Transcript:
         content = {"segments": content}
     if not isinstance(content, dict) or not isinstance(segments := content.get("segments"), list):
         raise ValueError("no segments, expected the JSON of WhisperX or openai-whisper")
+    ours = content.keys() >= _OURS
     words: list[Word] = []
     for number, segment in enumerate(segments, start=1):
         try:
-            words += _words_of_segment(segment)
+            words += _words_of_our_segment(segment) if ours else _words_of_segment(segment)
         except ValueError as error:
             raise ValueError(f"segment {number}: {error}") from error
+    if ours:
+        _check_texts(segments, content.get("digest_of_texts"))
+    words = in_order(words)
     model, translated = content.get("model"), content.get("translated", False)
     settings, probability = content.get("settings", {}), content.get("language_probability")
     if not (model is None or isinstance(model, str)) or not isinstance(translated, bool):
@@ -299,13 +323,51 @@ def _transcript(path: Path, content: Any) -> Transcript:
     return Transcript(
         content.get("video", path.stem),
         content.get("language"),
-        tuple(in_order(words)),
+        tuple(words),
         content.get("source", "database"),
         model,
         translated,
         settings,
         probability,
+        ours and "digest" in content and content["digest"] != _digest_of_words(words),
     )
+
+
+def _words_of_our_segment(segment: Any) -> list[Word]:
+    """Returns the words as they are; none where somebody emptied their list, whatever the text still says."""
+    given = segment.get("words") if isinstance(segment, dict) else None
+    if given == []:
+        return []
+    if isinstance(given, list):  # else nobody gave words, or what is said of it is said below
+        bare = [word | {"word": word["word"].strip()} if _has_text(word) else word for word in given]
+        segment = segment | {"words": bare}  # a blank would tell that words without one go on with others
+    return _words_of_segment(segment)
+
+
+def _has_text(word: Any) -> bool:
+    return isinstance(word, dict) and isinstance(word.get("word"), str)
+
+
+def _check_texts(segments: Sequence[dict], digest: Any) -> None:
+    """
+    Raises ValueError where somebody edited a text of ours and not the words with it. Texts that are as they were
+    written may lag behind words that were edited.
+    """
+    texts = [segment.get("text") for segment in segments]
+    if all(isinstance(text, str) for text in texts) and digest_of(*texts) == digest:
+        return
+    for number, (segment, text) in enumerate(zip(segments, texts, strict=True), start=1):
+        if text is None or segment.get("words") is None:
+            continue
+        said = join_words(word.text for word in _words_of_our_segment(segment))
+        found = _single_blanks(str(text))
+        if found != said:
+            alike = next((at for at, (a, b) in enumerate(zip(found, said, strict=False)) if a != b), len(said))
+            place = max(0, min(alike, len(found)) - 20)
+            raise ValueError(
+                f"segment {number}: text {found[place : place + 40]!r}, but its words are "
+                f"{said[place : place + 40]!r}; edit the words, which count, and the text as them"
+            )
 
 
 def in_order(words: Iterable[Word], most: float = _DISORDER_S) -> list[Word]:
@@ -443,7 +505,7 @@ def words_of_pieces(pieces: Iterable[_Piece]) -> list[Word]:
     marked = any(text[:1].isspace() for text, *_ in kept)
     found: list[Word] = []
     for text, start, end, confidence in kept:
-        bare = " ".join(text.split())
+        bare = _single_blanks(text)
         if not bare:
             continue
         word = Word(bare, start, end, confidence)
@@ -463,6 +525,10 @@ def _cleaned(text: str) -> str:
         if not _is_plain(token):
             raise ValueError(f"text {token[:40]!r}, expected one without control characters")
     return text
+
+
+def _single_blanks(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _is_plain(text: str) -> bool:

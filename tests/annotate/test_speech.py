@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from surglavi_hf.annotate.speech import FasterWhisper, TransformersSpeech, speech_model
+from surglavi_hf.annotate.speech import FasterWhisper, TransformersSpeech, check_language, speech_model
 from surglavi_hf.annotate.transcripts import Transcript, sentences_of
 from surglavi_hf.media.audio import SPEECH_RATE
 
@@ -218,6 +218,50 @@ def test_a_model_that_is_not_there(kind, tmp_path):
         with pytest.raises(ValueError, match=r"cannot be loaded by .*expected") as caught:
             model.load()
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 800
+
+
+def test_a_model_of_english_is_asked_for_nothing_else(model):
+    """Before it hears anything."""
+    silence = np.zeros(SPEECH_RATE, np.float32)
+    for asked, said in (
+        (("de",), "language 'de'"),
+        ((None, True), "to translate"),
+        (("fr", True), "language 'fr' and to translate"),
+    ):
+        for refused in (lambda asked=asked: model.load(*asked), lambda asked=asked: model.hear(silence, *asked)):
+            with pytest.raises(ValueError, match=f"hears English alone, asked for {said}; name a model") as caught:
+                refused()
+            assert "\n" not in str(caught.value)
+    model.load("en")
+    assert model.hear(silence, "en").words == ()
+
+
+def test_codes_of_languages():
+    """Both libraries have the same."""
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+    for code in _LANGUAGE_CODES:
+        check_language(code)
+    for text, expected in (
+        ("English", "expected en$"),
+        ("DE", "expected de$"),
+        ("xx", "af, am, .*zh$"),
+        ("", "af, am"),
+    ):
+        with pytest.raises(ValueError, match=f"^language '{text}', expected .*{expected.removeprefix('expected ')}"):
+            check_language(text)
+
+
+@pytest.mark.parametrize("kind", [FasterWhisper, TransformersSpeech])
+def test_a_gpu_that_is_not_there(kind, monkeypatch):
+    import ctranslate2
+
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^device 'cuda', but .* finds no GPU here; leave --device out") as caught:
+        kind("no-such-model", "cuda")
+    assert "\n" not in str(caught.value) and "expected one of" not in str(caught.value)
+    assert kind("no-such-model").settings["compute_type"] in ("int8", "float32")
 
 
 def test_a_model_that_tells_no_times(transformers_folder, tmp_path):

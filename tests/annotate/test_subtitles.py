@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from surglavi_hf.annotate.subtitles import find_subtitles, read_subtitles
+from surglavi_hf.annotate.subtitles import find_subtitles, read_subtitles, unused_subtitles
 from surglavi_hf.annotate.transcripts import read_transcript, sentences_of, write_transcript
 
 # As YouTube writes them: each line rolls up, and is shown alone for 10 ms.
@@ -141,3 +141,15 @@ def test_which_file_is_taken(tmp_path):
     )
     (tmp_path / "a.b.srt").touch()
     assert found("a.b") == "a.b.srt" and found("a") is None
+
+
+def test_a_file_is_of_the_video_that_has_its_whole_name(tmp_path):
+    for name in ("a.tep.srt", "a.en.srt", "b.srt", ".c.srt", "d.en.vtt", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "e.srt").mkdir()
+    assert find_subtitles(tmp_path, "a", "tep").name == "a.tep.srt"
+    assert find_subtitles(tmp_path, "a", "tep", ("a", "a.tep")) is None
+    assert find_subtitles(tmp_path, "a.tep", None, ("a", "a.tep")).name == "a.tep.srt"
+    assert unused_subtitles(tmp_path, ("a", "d")) == ["b.srt"]
+    assert unused_subtitles(tmp_path, ("a.tep", "b", "e")) == ["a.en.srt", "d.en.vtt"]
+    assert unused_subtitles(tmp_path / "gone", ()) == []

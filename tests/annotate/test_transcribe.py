@@ -149,15 +149,98 @@ def test_one_bad_video_stops_no_other(corpus, films, tmp_path):
     assert (again.kept, again.done, again.missing, again.exit_status) == (2, 1, 1, 0)
 
 
-def test_a_transcript_that_is_damaged_is_made_anew(corpus, caplog):
+def test_a_transcript_that_is_damaged_stays(corpus):
+    """It may hold somebody's work, and a comma too few."""
     transcribe(corpus, OPTIONS, limit=2)
     (path, other) = sorted(transcripts_dir(corpus).glob("*.json"))
     whole = path.read_text()
     path.write_text(whole[: len(whole) // 2])
     outcome = transcribe(corpus, OPTIONS, limit=2)
-    assert outcome.kept == 1 and path.read_text() == whole and "making it anew" in caplog.text
+    assert outcome.kept == 1 and path.read_text() == whole[: len(whole) // 2] and outcome.exit_status == 1
+    assert outcome.failed[path.stem].endswith("; mend it, or delete it to transcribe the video anew")
+    path.unlink()
+    assert transcribe(corpus, OPTIONS, limit=2).kept == 1 and path.read_text() == whole
     other.write_text(whole)  # of another video
     assert transcribe(corpus, OPTIONS, limit=2).kept == 1 and read_transcript(other).video == other.stem
+
+
+def edit_words(path: Path, **others) -> bytes:
+    """Changes the first word as a person does; returns what the file then holds."""
+    content = json.loads(path.read_text()) | others
+    content["segments"][0]["words"][0]["word"] = "They"
+    path.write_text(json.dumps(content, indent=1))
+    return path.read_bytes()
+
+
+def test_a_transcript_that_somebody_edited_is_kept(corpus, tmp_path):
+    """Whatever the settings are, against subtitles and the database, too; no model is loaded."""
+    folder = tmp_path / "subtitles"
+    folder.mkdir()
+    for name in ("damaged", "mute"):
+        (folder / f"{name}.srt").write_text(SRT)
+    options = TranscribeOptions(speech_model="nobody/no-such-model", subtitles=str(folder))
+    assert transcribe(corpus, options, limit=2).from_subtitles == 2
+    paths = [transcript_path(corpus, name) for name in ("damaged", "mute")]
+    edited = [edit_words(path) for path in paths]
+    (folder / "damaged.srt").write_text(SRT.replace("liver", "bowel"))
+    (folder / "mute.srt").unlink()
+    (corpus / "transcriptions").mkdir()
+    (corpus / "transcriptions" / "mute.srt").write_text(SRT)
+    with sqlite3.connect(corpus / "surglavi_beta.db") as database:
+        rows = database.execute("SELECT video_id FROM videos WHERE name = 'mute'").fetchall()
+        database.execute("INSERT INTO transcriptions VALUES (NULL, ?, 'mute.srt', 'text')", rows[0])
+    for given in (options, replace(options, language="de"), replace(OPTIONS, translate=True)):
+        outcome = transcribe(corpus, given, limit=2)
+        assert (outcome.edited, outcome.kept, outcome.from_subtitles, outcome.from_database) == (2, 0, 0, 0)
+        assert outcome.words == 8 and not outcome.failed and [path.read_bytes() for path in paths] == edited
+    assert read_transcripts(corpus)["mute"].text == "They cut the liver."
+    edit_words(paths[0], video="mute")
+    assert "was edited, but is of video 'mute'" in transcribe(corpus, options, limit=1).failed["damaged"]
+
+
+def test_words_past_the_end_of_the_video(corpus, tmp_path):
+    """Of a video whose duration is known, now and when the transcript is kept."""
+    folder = tmp_path / "subtitles"
+    folder.mkdir()
+    with sqlite3.connect(corpus / "surglavi_beta.db") as database:
+        for name, duration in (("damaged", 8.0), ("mute", 7.9), ("noisy", None), ("silent", 0)):
+            database.execute("UPDATE videos SET duration = ? WHERE name = ?", (duration, name))
+            (folder / f"{name}.srt").write_text(SRT.replace("00:00:02,000", "00:00:10,000"))
+    options = TranscribeOptions(subtitles=str(folder))
+    for _ in range(2):
+        assert transcribe(corpus, options).past_end == {"mute": 10.0}
+
+
+def test_subtitles_beside_the_file_that_a_link_leads_to(films, tmp_path):
+    """Those of its own name, never those of others; those beside the link come first."""
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    import_videos(folder, tmp_path / "corpus")
+    (folder / "mute.en.vtt").write_text("WEBVTT\n\n" + SRT.replace(",", "."))
+    (folder / "noisy.srt").write_text(SRT)
+    VideoLibrary(tmp_path / "corpus").video_path("noisy").with_name("any.srt").write_text(
+        SRT.replace("liver", "bowel")
+    )
+    (folder / "another film.srt").write_text(SRT)
+    given = tmp_path / "subtitles"
+    given.mkdir()
+    for name in ("mute.srt", "z.srt", "another.en.srt", "silent.de.srt"):
+        (given / name).write_text(SRT.replace("liver", "spleen"))
+    outcome = transcribe(tmp_path / "corpus", replace(OPTIONS, subtitles=str(given), language="en"))
+    assert (outcome.from_subtitles, outcome.done, outcome.unused_subtitles) == (2, 2, ["another.en.srt", "z.srt"])
+    found = read_transcripts(tmp_path / "corpus")
+    assert (found["mute"].text, found["mute"].language) == ("We cut the liver.", "en")
+    assert found["noisy"].text == "We cut the bowel." and found["damaged"].source == "faster-whisper"
+
+
+def test_a_language_that_the_model_does_not_hear(corpus):
+    """It is refused for all videos before one is heard; one that is none, at once."""
+    for asked in ({"language": "de"}, {"translate": True}):
+        with pytest.raises(ValueError, match="'model' hears English alone, asked for"):
+            transcribe(corpus, replace(OPTIONS, **asked))
+    assert sorted(read_transcripts(corpus)) == []
+    with pytest.raises(ValueError, match=r"^language 'german', expected de$"):
+        TranscribeOptions(language="german")
 
 
 def test_subtitles_come_first(corpus, tmp_path):

@@ -107,15 +107,128 @@ def test_every_word_is_in_exactly_one_sentence(drawn):
     assert {s.start for s in found} <= {w.start for w in words} and {s.end for s in found} <= {w.end for w in words}
 
 
-@given(WORDS)
+# Of Latin, Cyrillic, Arabic, Persian, Devanagari, Thai, Khmer, Burmese, Han, kana, Hangul; and two words in one.
+LETTERS = "aZé\u0301жبمی\u200cक्\u200dषกำខែမြ肝我ーかナ간()\"'«.?!。؟।-–5٣😀"
+ANY_WORD = WORD | st.text(LETTERS, min_size=1, max_size=6) | st.sampled_from(["gall bladder", "我 of 肝", "-up", "10"])
+
+
+@given(st.lists(st.tuples(ANY_WORD, st.floats(0, 3), st.floats(0, 1), st.booleans())))
 def test_what_is_written_is_read(tmp_path, drawn):
-    words, time = [], 0.0
-    for text, pause, confidence in drawn:
-        words.append(Word(text.strip(), time + pause, time + pause, confidence or None))
+    """And what is read counts as not edited, also where an editor lays the file out anew."""
+    words, time = [], 0
+    for text, pause, confidence, whole in drawn:
+        start = round(time + pause) if whole and round(time + pause) >= time else time + pause
+        words.append(Word(" ".join(text.split()), start, start, confidence or None))
         time = words[-1].end
     transcript = transcript_of(words, model="tiny", translated=True, settings={"a": [1]}, language_probability=0.5)
-    write_transcript(tmp_path / "a" / "v.json", transcript)
-    assert read_transcript(tmp_path / "a" / "v.json") == transcript
+    path = tmp_path / "a" / "v.json"
+    write_transcript(path, transcript)
+    assert read_transcript(path) == transcript and not transcript.edited
+    other = json.loads(
+        path.read_text(), parse_float=lambda text: int(float(text)) if text.endswith(".0") else float(text)
+    )
+    path.write_text(json.dumps(other, indent=2))
+    assert read_transcript(path) == transcript
+    write_transcript(path, read_transcript(path))
+    assert read_transcript(path) == transcript
+
+
+@pytest.fixture
+def ours(tmp_path):
+    """Writes a transcript of two sentences, lets somebody edit its JSON, and returns what is read then."""
+
+    def edit(change) -> Transcript:
+        write_transcript(tmp_path / "v.json", spoken("We cut the liver. Then we look."))
+        content = json.loads((tmp_path / "v.json").read_text())
+        change(content, *content["segments"])
+        (tmp_path / "v.json").write_text(json.dumps(content))
+        return read_transcript(tmp_path / "v.json")
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "change", ["text", "start", "score", "both", "blank", "emptied", "added", "removed", "inserted"]
+)
+def test_words_that_somebody_edited(ours, change):
+    """The texts of segments may lag behind; a blank joins nothing, and what is emptied says nothing."""
+
+    def edit(content, first, second):
+        word = first["words"][3]
+        if change == "text":
+            word["word"] = "bowel."
+        elif change == "start":
+            word["start"] -= 0.05
+        elif change == "score":
+            word.pop("score")
+        elif change == "both":
+            word["word"], first["text"] = "bowel.", "We cut the  bowel."
+        elif change == "blank":
+            word["word"] = " bowel. "
+        elif change == "emptied":
+            first["words"] = []
+        elif change == "added":
+            content["segments"].append({"start": 5.0, "end": 6.0, "text": "Good."})
+        elif change == "removed":
+            del content["segments"][0]
+        else:
+            first["words"].insert(3, {"word": "whole"})
+
+    found = ours(edit)
+    assert found.edited
+    whole = "We cut the liver. Then we look."
+    bowel = whole.replace("liver", "bowel")
+    assert found.text == {
+        **{"text": bowel, "both": bowel, "blank": bowel, "emptied": "Then we look.", "removed": "Then we look."},
+        **{"added": f"{whole} Good.", "inserted": whole.replace("liver", "whole liver")},
+    }.get(change, whole)
+
+
+def test_a_text_that_is_edited_without_its_words(ours):
+    def text_alone(content, first, second):
+        second["text"] = "Then we stop."
+
+    def also_of_old(content, first, second):
+        content.pop("digest")
+        content.pop("digest_of_texts")
+        second["text"] = "Then we stop."
+
+    def beside_words(content, first, second):
+        first["words"][3]["word"], first["text"] = "bowel.", "We cut the bowel."
+        second["text"] = "Then we stop."
+
+    for change in (text_alone, also_of_old, beside_words):
+        with pytest.raises(ValueError, match=r"segment 2: text 'Then we stop\.', but its words are") as caught:
+            ours(change)
+        said = str(caught.value)
+        assert "\n" not in said and "v.json cannot be read" in said and "edit the words, which count" in said
+        assert said.endswith("; mend it, or delete it to transcribe the video anew")
+
+    def deleted(content, first, second):
+        del second["text"]
+
+    assert not ours(deleted).edited
+
+
+def test_what_has_no_digest_is_not_edited(ours, tmp_path):
+    def old(content, first, second):
+        del content["digest"]
+        first["words"][3]["word"], first["text"] = "bowel.", "We cut the bowel."
+
+    def of_others(content, first, second):
+        content["digest"] = "3"
+        del content["source"]
+        first["text"] = "anything"
+
+    assert not ours(old).edited and not ours(of_others).edited
+    assert ours(lambda content, *_: content.update(digest=None)).edited
+
+
+def test_a_word_with_blanks_within():
+    assert Word("gall bladder", 0, 1).text == "gall bladder"
+    for text in ("gall  bladder", "10\u00a0mm", "a\u2028b", " a", ""):
+        with pytest.raises(ValueError, match="without blanks around or side by side"):
+            Word(text, 0, 1)
 
 
 def test_the_folder_of_a_corpus(tmp_path):
@@ -125,7 +238,7 @@ def test_the_folder_of_a_corpus(tmp_path):
         write_transcript(transcript_path(tmp_path, name), replace(spoken("We cut."), video=name))
     assert list(read_transcripts(tmp_path)) == ["a.mp4", "b", "операция"]
     transcript_path(tmp_path, "b").rename(transcript_path(tmp_path, "c"))
-    with pytest.raises(ValueError, match=r"c\.json is of video 'b', expected 'c'; delete it"):
+    with pytest.raises(ValueError, match=r"c\.json is of video 'b', expected 'c'; mend it, or delete it"):
         read_transcripts(tmp_path)
     with pytest.raises(ValueError, match="cannot be a file name"):
         transcript_path(tmp_path, "../b")
