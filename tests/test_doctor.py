@@ -24,7 +24,17 @@ def found(findings):
 
 def test_this_machine(tmp_path):
     findings = found(examine(tmp_path / "not" / "there"))
-    names = ("evaluation", "demo", "explorer", "subtitles", "torchcodec", "lora", "open-clip", "sentence-transformers")
+    names = (
+        "evaluation",
+        "demo",
+        "explorer",
+        "subtitles",
+        "annotate",
+        "torchcodec",
+        "lora",
+        "open-clip",
+        "sentence-transformers",
+    )
     extras = [f"extra {name}" for name in names]
     videos = ["JavaScript runtime", "yt-dlp", "decoders", "FFmpeg", "disk", "Hugging Face Hub"]
     assert list(findings) == ["Python", "device", "memory", "libraries", *extras, *videos]
